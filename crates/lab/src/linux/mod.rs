@@ -1,0 +1,7 @@
+//! The lab on Linux.
+
+mod lab;
+mod server;
+
+pub use lab::{Lab, enter};
+pub use server::Server;
