@@ -1,0 +1,132 @@
+use super::*;
+use crate::pieces::Piece;
+
+fn wire(command: &Command) -> Vec<u8> {
+    let bytes = command.pieces().flat_map(|piece| piece.as_ref().to_vec()).collect::<Vec<_>>();
+    assert_eq!(bytes.len(), command.encoded_len());
+    if let Some(contiguous) = command.as_contiguous() {
+        assert_eq!(bytes, contiguous);
+    }
+    bytes
+}
+
+#[test]
+fn a_get_is_one_slice_of_the_expected_bytes() {
+    let mut get = Command::new("GET");
+    get.push_arg(b"key");
+    assert_eq!(get.as_contiguous(), Some(&b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"[..]));
+    assert_eq!(get.args().collect::<Vec<_>>(), [&b"GET"[..], b"key"]);
+    assert_eq!(get.name(), b"GET");
+}
+
+#[test]
+fn a_name_of_several_words_is_as_many_arguments() {
+    assert_eq!(wire(&Command::new("CLIENT LIST")), b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n");
+    assert_eq!(Command::new(" CONFIG  GET ").arg_count(), 2);
+}
+
+#[test]
+fn an_empty_name_is_still_something_that_a_server_answers() {
+    assert_eq!(wire(&Command::new("")), b"*1\r\n$0\r\n\r\n");
+    assert_eq!(wire(&Command::new(" ")), b"*1\r\n$1\r\n \r\n");
+}
+
+#[test]
+fn the_header_counts_across_every_power_of_ten() {
+    let mut command = Command::new("DEL");
+    for count in 2..=10_001_u32 {
+        command.push_arg(b"k");
+        if count % 10 < 2 || count % 100 == 99 {
+            let header = format!("*{count}\r\n$3\r\nDEL\r\n");
+            assert!(command.as_contiguous().unwrap().starts_with(header.as_bytes()));
+        }
+    }
+    assert_eq!(command.args().len(), 10_001);
+    assert_eq!(command.args().skip(1).filter(|arg| arg == b"k").count(), 10_000);
+}
+
+#[test]
+fn lengths_of_every_number_of_digits_are_written_right() {
+    for len in [0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 9999, 10_000, 100_000] {
+        let mut command = Command::new("SET");
+        command.push_arg(&vec![b'v'; len]);
+        let mut expected = format!("*2\r\n$3\r\nSET\r\n${len}\r\n").into_bytes();
+        expected.extend(vec![b'v'; len]);
+        expected.extend(b"\r\n");
+        assert_eq!(wire(&command), expected);
+    }
+}
+
+#[test]
+fn large_shared_arguments_are_not_copied_and_keep_their_place() {
+    let large = Bytes::from(vec![b'x'; LARGE_ARG]);
+    let mut command = Command::new("MSET");
+    command.push_arg(b"a");
+    command.push_bytes(large.clone());
+    command.push_bytes(large.clone());
+    command.push_bytes(Bytes::from_static(b"small"));
+    let mut copied = Command::new("MSET");
+    for arg in [&b"a"[..], &large, &large, b"small"] {
+        copied.push_arg(arg);
+    }
+    assert_eq!(command.as_contiguous(), None);
+    assert_eq!(wire(&command), copied.as_contiguous().unwrap());
+    assert!(command.args().eq(copied.args()));
+    let shared = command.pieces().filter_map(|piece| match piece {
+        Piece::Shared(bytes) => Some(bytes.as_ptr()),
+        Piece::Inline(_) => None,
+    });
+    assert_eq!(shared.collect::<Vec<_>>(), [large.as_ptr(), large.as_ptr()]);
+}
+
+#[test]
+fn a_buffer_is_used_again_without_its_old_content() {
+    let mut old = Command::new("SET");
+    old.push_arg(&[b'v'; 500]);
+    let buffer = old.into_buffer();
+    let (place, capacity) = (buffer.as_ptr(), buffer.capacity());
+    let new = Command::with_buffer(buffer, "PING");
+    assert_eq!(new.as_contiguous(), Some(&b"*1\r\n$4\r\nPING\r\n"[..]));
+    let buffer = new.into_buffer();
+    assert_eq!((buffer.as_ptr(), buffer.capacity()), (place, capacity));
+}
+
+#[test]
+fn numbers_are_arguments_in_decimal() {
+    let mut command = Command::new("X");
+    command.push_int(i64::MIN);
+    command.push_int(u64::MAX);
+    command.push_int(7);
+    for float in [0.1, 3.0, -2.5, 1e300, f64::INFINITY, f64::MIN_POSITIVE, -0.0] {
+        command.push_f64(float);
+    }
+    let args = command.args().map(|arg| std::str::from_utf8(arg).unwrap()).collect::<Vec<_>>();
+    let ints = ["X", "-9223372036854775808", "18446744073709551615", "7"];
+    assert_eq!(args[..4], ints);
+    let floats = ["0.1", "3", "-2.5", "1e300", "inf", "2.2250738585072014e-308", "-0"];
+    assert_eq!(args[4..], floats);
+}
+
+#[test]
+fn what_is_too_large_is_refused_for_good_and_says_why() {
+    // Zeroed pages that nobody touches cost no memory.
+    let huge = vec![0; MAX_ARG + 1];
+    let mut command = Command::new("SET");
+    command.push_arg(b"key");
+    assert_eq!(command.too_large(), None);
+    command.push_arg(&huge);
+    command.push_bytes(Bytes::from(huge));
+    command.push_arg(b"late");
+    let why = command.too_large().unwrap();
+    assert_eq!(why, TooLarge::Argument { index: 2, len: MAX_ARG + 1 });
+    assert!(why.to_string().contains("proto-max-bulk-len"));
+    assert_eq!(command.arg_count(), 2);
+}
+
+#[test]
+fn debug_output_does_not_show_arguments() {
+    let mut auth = Command::new("AUTH");
+    auth.push_arg(b"secret");
+    let shown = format!("{auth:?}");
+    assert!(shown.contains("AUTH") && !shown.contains("secret"), "{shown}");
+}
