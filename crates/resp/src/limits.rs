@@ -5,9 +5,9 @@
 
 /// The deepest nesting that any [`Limits`] can allow.
 ///
-/// Owned trees are built and dropped by recursion. 512 levels take well under the 2 MiB that a
-/// thread of Rust gets by default, in a debug build too; a server nests four or five.
-pub const MAX_DEPTH: usize = 512;
+/// Owned trees are built, compared and dropped by recursion. 256 levels take less than half of the
+/// 2 MiB that a thread of Rust gets by default, in a debug build too; servers nest four or five.
+pub const MAX_DEPTH: usize = 256;
 
 /// What one frame may be at most; past it the scanner answers with a
 /// [`ProtocolError`](crate::ProtocolError).
@@ -18,9 +18,9 @@ pub const MAX_DEPTH: usize = 512;
 pub struct Limits {
     /// Aggregates inside each other. Default 128; values above [`MAX_DEPTH`] count as that.
     pub max_depth: usize,
-    /// Bytes of one bulk string or of one line. Default 512 MiB and 1 MiB.
+    /// Bytes of one bulk string or of one line. Default 513 MiB.
     ///
-    /// A Redis string holds 512 MiB (`proto-max-bulk-len`); the slack is for what wraps one: the
+    /// A Redis string holds 512 MiB (`proto-max-bulk-len`); the rest is for what wraps one: the
     /// header and footer of DUMP, the format of a verbatim string.
     pub max_bulk: usize,
     /// Bytes of one whole frame. Default 1 GiB.

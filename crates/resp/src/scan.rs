@@ -4,8 +4,6 @@
 //! checks the grammar of everything it passes, so that decoding a scanned frame meets no
 //! surprise. It does not build values and does not decide what follows an error.
 
-use memchr::memchr;
-
 use self::leaf::whole_leaf;
 use crate::error::{ProtocolError, ProtocolErrorKind as Kind};
 use crate::limits::{Limits, MAX_DEPTH};
@@ -226,25 +224,17 @@ impl Scanner {
         }
     }
 
-    /// A type whose text ends at CRLF. A lone CR or LF is part of the text, as every client
-    /// reads it: modules and old servers put newlines into error texts.
+    /// A type whose text ends at CRLF.
     fn line(&mut self, buf: &[u8], kind: u8) -> Scanned<Step> {
         let text = self.at + 1;
-        let mut from = self.searched.max(text);
-        let text_end = loop {
-            let rest = buf.get(from..).unwrap_or_default();
-            let found = memchr(b'\n', rest);
-            self.visit(found.map_or(rest.len(), |n| n + 1));
-            match found {
-                Some(n) if from + n > text && buf[from + n - 1] == b'\r' => break from + n - 1,
-                Some(n) => from += n + 1,
-                None => {
-                    self.searched = buf.len().max(from);
-                    self.must_be_line(buf, self.searched)?;
-                    return Ok(Step::More(1));
-                }
-            }
+        let from = self.searched.max(text);
+        let Some(text_end) = wire::line_end(buf, text, from) else {
+            self.visit(buf.len().saturating_sub(from));
+            self.searched = from.max(buf.len());
+            self.must_be_line(buf, self.searched)?;
+            return Ok(Step::More(1));
         };
+        self.visit(text_end + 2 - from);
         self.searched = 0;
         self.must_be_line(buf, text_end + 2)?;
         let line = &buf[text..text_end];

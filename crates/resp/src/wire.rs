@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows where a frame ends or what a value is for.
 
+use memchr::memchr;
+
 /// The fewest bytes that any element has (`_\r\n`): what an announcement costs its sender.
 pub(crate) const MIN_ELEMENT: usize = 3;
 
@@ -64,6 +66,23 @@ pub(crate) fn number(buf: &[u8], at: usize) -> Number {
 #[inline]
 pub(crate) fn signed(magnitude: u64, negative: bool) -> Option<i64> {
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+/// Finds the CRLF that ends the line whose text starts at `text`, looking only at bytes from `from`
+/// on. Gives the offset of its CR.
+///
+/// A lone CR or LF is part of the text, as every client reads it: modules and old servers put
+/// newlines into error texts.
+#[inline]
+pub(crate) fn line_end(buf: &[u8], text: usize, from: usize) -> Option<usize> {
+    let mut from = from.max(text);
+    loop {
+        let newline = from + memchr(b'\n', buf.get(from..)?)?;
+        if newline > text && buf[newline - 1] == b'\r' {
+            return Some(newline - 1);
+        }
+        from = newline + 1;
+    }
 }
 
 /// Whether a line is the text of a RESP3 double: `1`, `-1.5`, `10e-3`, `inf`, `-inf`, `nan`.
