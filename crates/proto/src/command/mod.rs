@@ -1,0 +1,163 @@
+//! What the core must know of a command before it sends it: what it does to connection state, whether it blocks, and whether it may
+//! be sent twice. Names come from [`table`]; everything not in it counts as a write that must not be repeated.
+
+mod blocking;
+mod idempotent;
+mod table;
+
+use redial_resp::Command;
+
+pub(crate) use blocking::{BlockingTimeout, blocking_timeout};
+pub(crate) use idempotent::is_idempotent;
+
+use crate::error::Error;
+
+/// Properties of a command, as far as they follow from its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Class(u8);
+
+impl Class {
+    /// Changes no data: may be sent again after anything.
+    pub const READ: Self = Self(1);
+    /// Leaves the same data when it runs twice, given harmless options.
+    pub const IDEMPOTENT: Self = Self(1 << 1);
+    /// May make the server hold the connection until something happens.
+    pub const BLOCKING: Self = Self(1 << 2);
+    /// Runs code on the server: an error out of it does not prove that nothing ran.
+    pub const SCRIPT: Self = Self(1 << 3);
+    /// Changes what the connection stands on, or turns it into something else.
+    pub const STATE: Self = Self(1 << 4);
+    /// Its meaning is in its second word.
+    pub const CONTAINER: Self = Self(1 << 5);
+    /// Waits for replicas: an UNBLOCKED does not mean that nothing happened.
+    pub const WAITS: Self = Self(1 << 6);
+
+    const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// True if all of `other` holds.
+    #[must_use]
+    pub const fn is(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn without_idempotent(self) -> Self {
+        Self(self.0 & !Self::IDEMPOTENT.0)
+    }
+
+    /// What the name of this command says of it.
+    #[must_use]
+    pub fn of(command: &Command) -> Self {
+        let class = table::lookup(command.name());
+        if class.is(Self::CONTAINER) {
+            return command
+                .args()
+                .nth(1)
+                .map_or_else(Self::default, |second| table::lookup_second(command.name(), second));
+        }
+        class
+    }
+}
+
+/// Refuses what would change the state that every other caller of a shared connection stands on.
+pub(crate) fn refuse_state(command: &Command, class: Class) -> Result<(), Error> {
+    if !class.is(Class::STATE) {
+        return Ok(());
+    }
+    let name = String::from_utf8_lossy(command.name()).to_uppercase();
+    let second = command.args().nth(1).map(|s| String::from_utf8_lossy(s).to_uppercase());
+    let advice = table::advice(&name, second.as_deref());
+    let full = match second {
+        Some(second) if matches!(name.as_str(), "CLIENT" | "SCRIPT") => format!("{name} {second}"),
+        _ => name,
+    };
+    Err(Error::invalid(format!(
+        "{full} changes the state of a connection that others share: {advice}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(line: &str) -> Class {
+        Class::of(&command(line))
+    }
+
+    pub(super) fn command(line: &str) -> Command {
+        let mut words = line.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        for word in words {
+            command.push_arg(word.as_bytes());
+        }
+        command
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_unknown_ones_are_not_repeatable_writes() {
+        assert_eq!(class("get k"), Class::READ);
+        assert_eq!(class("GeT k"), Class::READ);
+        assert_eq!(class("GETT k"), Class::default());
+        assert_eq!(class("INCR k"), Class::default());
+        assert!(class("SET k v").is(Class::IDEMPOTENT));
+        assert!(class("EVAL s 0").is(Class::SCRIPT));
+        assert_eq!(class("A.COMMAND.WITH.A.NAME.LONGER.THAN.ANY.IN.THE.TABLE k"), Class::default());
+    }
+
+    #[test]
+    fn containers_are_judged_by_their_second_word() {
+        assert_eq!(class("CLIENT LIST"), Class::READ);
+        assert_eq!(class("client kill id 3"), Class::default());
+        assert!(class("CLIENT REPLY OFF").is(Class::STATE));
+        assert!(class("CONFIG GET x").is(Class::READ));
+        assert_eq!(class("CONFIG"), Class::default());
+    }
+
+    #[test]
+    fn every_command_that_changes_connection_state_is_refused_with_advice() {
+        for line in [
+            "SELECT 1",
+            "MULTI",
+            "EXEC",
+            "DISCARD",
+            "WATCH k",
+            "UNWATCH",
+            "SUBSCRIBE c",
+            "UNSUBSCRIBE",
+            "PSUBSCRIBE c",
+            "PUNSUBSCRIBE",
+            "SSUBSCRIBE c",
+            "SUNSUBSCRIBE",
+            "MONITOR",
+            "AUTH p",
+            "HELLO 3",
+            "RESET",
+            "QUIT",
+            "CLIENT REPLY OFF",
+            "CLIENT TRACKING ON",
+            "CLIENT CACHING YES",
+            "CLIENT SETNAME n",
+            "CLIENT SETINFO LIB-NAME x",
+            "CLIENT NO-EVICT ON",
+            "CLIENT NO-TOUCH ON",
+            "CLIENT CAPA redirect",
+            "CLIENT MAINT_NOTIFICATIONS ON",
+            "READONLY",
+            "READWRITE",
+            "ASKING",
+            "SYNC",
+            "PSYNC ? -1",
+            "REPLCONF x",
+            "SCRIPT DEBUG YES",
+            "CLIENT IMPORT-SOURCE ON",
+        ] {
+            let command = command(line);
+            let error = refuse_state(&command, Class::of(&command)).expect_err(line);
+            assert_eq!(error.delivery(), crate::delivery::Delivery::NotSent);
+            assert!(error.text().contains("changes the state"), "{line}: {error}");
+            let advice = error.text().split(": ").nth(1).unwrap();
+            assert!(advice.len() > 20, "{line} has no advice: {error}");
+        }
+    }
+}

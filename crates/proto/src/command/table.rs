@@ -1,0 +1,168 @@
+//! The names. Properties are those of `COMMAND INFO` of Redis 8.2 and Valkey 9.1 (flags `readonly`, `blocking`), except IDEMPOTENT and STATE,
+//! which are ours and were reviewed by hand.
+
+use super::Class;
+
+const R: Class = Class::READ;
+const I: Class = Class::IDEMPOTENT;
+const B: Class = Class::BLOCKING;
+const E: Class = Class::SCRIPT;
+const S: Class = Class::STATE;
+const C: Class = Class::CONTAINER;
+
+#[rustfmt::skip]
+const NAMES: &[(&[u8], Class)] = &[
+    (b"ASKING", S), (b"AUTH", S), (b"BITCOUNT", R), (b"BITFIELD_RO", R), (b"BITPOS", R), (b"BLMOVE", B), (b"BLMPOP", B), (b"BLPOP", B),
+    (b"BRPOP", B), (b"BRPOPLPUSH", B), (b"BZMPOP", B), (b"BZPOPMAX", B), (b"BZPOPMIN", B), (b"CLIENT", C), (b"COMMAND", R), (b"CONFIG", C),
+    (b"DBSIZE", R), (b"DEL", I), (b"DISCARD", S), (b"DUMP", R), (b"ECHO", R), (b"EVAL", E), (b"EVALSHA", E), (b"EVALSHA_RO", R), (b"EVAL_RO", R),
+    (b"EXEC", S), (b"EXISTS", R), (b"EXPIRE", I), (b"EXPIREAT", I), (b"EXPIRETIME", R), (b"FCALL", E), (b"FCALL_RO", R), (b"FUNCTION", C),
+    (b"GEOADD", I), (b"GEODIST", R), (b"GEOHASH", R), (b"GEOPOS", R), (b"GEORADIUSBYMEMBER_RO", R), (b"GEORADIUS_RO", R), (b"GEOSEARCH", R),
+    (b"GET", R), (b"GETBIT", R), (b"GETRANGE", R), (b"HDEL", I), (b"HELLO", S), (b"HEXISTS", R), (b"HEXPIRETIME", R), (b"HGET", R), (b"HGETALL", R),
+    (b"HKEYS", R), (b"HLEN", R), (b"HMGET", R), (b"HMSET", I), (b"HPEXPIRETIME", R), (b"HPTTL", R), (b"HRANDFIELD", R), (b"HSCAN", R), (b"HSET", I),
+    (b"HSTRLEN", R), (b"HTTL", R), (b"HVALS", R), (b"INFO", R), (b"KEYS", R), (b"LASTSAVE", R), (b"LCS", R), (b"LINDEX", R), (b"LLEN", R), (b"LOLWUT", R),
+    (b"LPOS", R), (b"LRANGE", R), (b"LSET", I), (b"MEMORY", C), (b"MGET", R), (b"MONITOR", S), (b"MSET", I), (b"MULTI", S), (b"OBJECT", R), (b"PERSIST", I),
+    (b"PEXPIRE", I), (b"PEXPIREAT", I), (b"PEXPIRETIME", R), (b"PFADD", I), (b"PFCOUNT", R), (b"PING", R), (b"PSETEX", I), (b"PSUBSCRIBE", S), (b"PSYNC", S),
+    (b"PTTL", R), (b"PUBSUB", R), (b"PUNSUBSCRIBE", S), (b"QUIT", S), (b"RANDOMKEY", R), (b"READONLY", S), (b"READWRITE", S), (b"REPLCONF", S), (b"RESET", S),
+    (b"ROLE", R), (b"SADD", I), (b"SCAN", R), (b"SCARD", R), (b"SCRIPT", C), (b"SDIFF", R), (b"SELECT", S), (b"SET", I), (b"SETBIT", I), (b"SETEX", I),
+    (b"SETRANGE", I), (b"SINTER", R), (b"SINTERCARD", R), (b"SISMEMBER", R), (b"SMEMBERS", R), (b"SMISMEMBER", R), (b"SORT_RO", R), (b"SRANDMEMBER", R), (b"SREM", I),
+    (b"SSCAN", R), (b"SSUBSCRIBE", S), (b"STRLEN", R), (b"SUBSCRIBE", S), (b"SUBSTR", R), (b"SUNION", R), (b"SUNSUBSCRIBE", S), (b"SYNC", S), (b"TIME", R),
+    (b"TOUCH", R), (b"TTL", R), (b"TYPE", R), (b"UNLINK", I), (b"UNSUBSCRIBE", S), (b"UNWATCH", S), (b"WAIT", B.or(Class::WAITS)), (b"WAITAOF", B.or(Class::WAITS)),
+    (b"WATCH", S), (b"XACK", I), (b"XDEL", I), (b"XINFO", R), (b"XLEN", R), (b"XPENDING", R), (b"XRANGE", R), (b"XREAD", R.or(B)), (b"XREADGROUP", B),
+    (b"XREVRANGE", R), (b"ZADD", I), (b"ZCARD", R), (b"ZCOUNT", R), (b"ZDIFF", R), (b"ZINTER", R), (b"ZINTERCARD", R), (b"ZLEXCOUNT", R), (b"ZMSCORE", R),
+    (b"ZRANDMEMBER", R), (b"ZRANGE", R), (b"ZRANGEBYLEX", R), (b"ZRANGEBYSCORE", R), (b"ZRANK", R), (b"ZREM", I), (b"ZREMRANGEBYLEX", I),
+    (b"ZREMRANGEBYSCORE", I), (b"ZREVRANGE", R), (b"ZREVRANGEBYLEX", R), (b"ZREVRANGEBYSCORE", R), (b"ZREVRANK", R), (b"ZSCAN", R), (b"ZSCORE", R), (b"ZUNION", R),
+];
+
+#[rustfmt::skip]
+const SECOND_WORDS: &[(&[u8], &[u8], Class)] = &[
+    (b"CLIENT", b"CACHING", S), (b"CLIENT", b"CAPA", S), (b"CLIENT", b"GETNAME", R), (b"CLIENT", b"GETREDIR", R), (b"CLIENT", b"ID", R),
+    (b"CLIENT", b"IMPORT-SOURCE", S), (b"CLIENT", b"INFO", R), (b"CLIENT", b"LIST", R), (b"CLIENT", b"MAINT_NOTIFICATIONS", S),
+    (b"CLIENT", b"NO-EVICT", S), (b"CLIENT", b"NO-TOUCH", S), (b"CLIENT", b"REPLY", S), (b"CLIENT", b"SETINFO", S), (b"CLIENT", b"SETNAME", S),
+    (b"CLIENT", b"TRACKING", S), (b"CLIENT", b"TRACKINGINFO", R), (b"CONFIG", b"GET", R), (b"CONFIG", b"SET", I), (b"FUNCTION", b"DUMP", R),
+    (b"FUNCTION", b"LIST", R), (b"FUNCTION", b"STATS", R), (b"MEMORY", b"DOCTOR", R), (b"MEMORY", b"STATS", R), (b"MEMORY", b"USAGE", R),
+    (b"SCRIPT", b"DEBUG", S), (b"SCRIPT", b"EXISTS", R), (b"SCRIPT", b"LOAD", I),
+];
+
+/// Longest name in the table, and more: longer ones are unknown without a look.
+const LONGEST: usize = 24;
+
+/// Open addressing; a power of two, more than twice the names, so that a miss ends after a step or two.
+const SLOTS: usize = 512;
+
+const EMPTY: u8 = u8::MAX;
+
+static INDEX: [u8; SLOTS] = index();
+
+const fn hash(upper: &[u8], len: usize) -> usize {
+    // FNV-1a; the names are few and fixed, so all it must do is spread them.
+    let mut hash = 0x811c_9dc5_u32;
+    let mut i = 0;
+    while i < len {
+        hash = (hash ^ upper[i] as u32).wrapping_mul(0x0100_0193);
+        i += 1;
+    }
+    (hash ^ (hash >> 15)) as usize % SLOTS
+}
+
+const fn index() -> [u8; SLOTS] {
+    let mut slots = [EMPTY; SLOTS];
+    let mut i = 0;
+    while i < NAMES.len() {
+        let mut at = hash(NAMES[i].0, NAMES[i].0.len());
+        while slots[at] != EMPTY {
+            at = (at + 1) % SLOTS;
+        }
+        slots[at] = i as u8;
+        i += 1;
+    }
+    slots
+}
+
+pub(super) fn lookup(name: &[u8]) -> Class {
+    if name.len() > LONGEST {
+        return Class::default();
+    }
+    let mut upper = [0; LONGEST];
+    for (to, from) in upper.iter_mut().zip(name) {
+        *to = from.to_ascii_uppercase();
+    }
+    let mut at = hash(&upper, name.len());
+    while let Some((known, class)) = INDEX.get(at).and_then(|i| NAMES.get(usize::from(*i))) {
+        if upper.get(..name.len()) == Some(*known) {
+            return *class;
+        }
+        at = (at + 1) % SLOTS;
+    }
+    Class::default()
+}
+
+pub(super) fn lookup_second(name: &[u8], second: &[u8]) -> Class {
+    SECOND_WORDS
+        .iter()
+        .find(|(n, s, _)| n.eq_ignore_ascii_case(name) && s.eq_ignore_ascii_case(second))
+        .map_or_else(Class::default, |(_, _, class)| *class)
+}
+
+/// What to do instead of a refused command.
+pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
+    match (name, second) {
+        ("CLIENT", Some("SETNAME" | "SETINFO")) => {
+            "set the name with `Builder::client_name`, it is announced on every connection"
+        }
+        ("CLIENT", Some("TRACKING" | "CACHING")) => {
+            "tracking needs a connection of its own, which this version does not offer yet"
+        }
+        ("CLIENT", Some("REPLY")) => {
+            "every reply is matched with its request; to ignore one, drop its future or the result"
+        }
+        ("CLIENT", _) => {
+            "it would hold for whichever connection happens to be in use; there is no setting for it yet"
+        }
+        ("SELECT", _) => {
+            "name the database in the URL (`redis://host/1`) or with `Builder::database`, or use a client for each"
+        }
+        ("MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH", _) => {
+            "a transaction needs its commands in one request; send them with EVAL or FCALL until `transaction()` is there"
+        }
+        ("SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE", _) => {
+            "use `Client::subscribe`, which has a connection of its own and restores it"
+        }
+        ("UNSUBSCRIBE" | "PUNSUBSCRIBE" | "SUNSUBSCRIBE", _) => {
+            "drop the `Subscription` that `Client::subscribe` gave"
+        }
+        ("AUTH" | "HELLO", _) => {
+            "give user and password in the URL or with `Builder::credentials`, they are used on every connection"
+        }
+        ("QUIT", _) => {
+            "use `Client::quit` to finish what is under way, or `Client::disconnect` to end at once"
+        }
+        ("MONITOR" | "SYNC" | "PSYNC" | "REPLCONF", _) => {
+            "it turns the connection into a stream of another kind, which redial does not offer yet"
+        }
+        ("READONLY" | "READWRITE" | "ASKING", _) => {
+            "redial sends it itself where a cluster needs it"
+        }
+        ("SCRIPT", _) => {
+            "debugging turns the connection into a stream of another kind; use redis-cli for it"
+        }
+        _ => "it would undo the authentication, database and name that redial gave the connection",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_can_name_every_entry_and_finds_each_in_few_steps() {
+        assert!(NAMES.len() < usize::from(EMPTY) && NAMES.len() * 2 < SLOTS);
+        for (name, class) in NAMES {
+            assert!(name.len() <= LONGEST);
+            assert_eq!(lookup(name), *class, "{}", String::from_utf8_lossy(name));
+        }
+        assert!(
+            NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0),
+            "sorted, so that reviews see what is missing"
+        );
+    }
+}

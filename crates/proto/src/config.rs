@@ -1,0 +1,168 @@
+//! What the core is told once, at its birth. Every default is what the five promises need; nothing here must be set.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::delivery::Resend;
+
+/// Where a server is reached, as configured; resolved anew at every dial.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A host (name or address) and a port.
+    Tcp {
+        /// Name or IP address, without brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The protocol to ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP2 without asking.
+    Resp2,
+    /// RESP3, and RESP2 where the server refuses HELLO.
+    #[default]
+    Resp3,
+}
+
+/// Which role a server must have for a link to use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WantedRole {
+    /// Whatever answers.
+    Any,
+    /// A primary (`role:master`); a server that hides its role counts as one until it says READONLY.
+    #[default]
+    Primary,
+}
+
+/// Who asks to be let in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// ACL user; `None` is the default user.
+    pub username: Option<String>,
+    /// Password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    /// Never shows the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// What every connection is given before its first request.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// AUTH; `None` sends none.
+    pub credentials: Option<Credentials>,
+    /// SELECT; 0 sends none.
+    pub database: u32,
+    /// CLIENT SETNAME; `None` sends none.
+    pub client_name: Option<String>,
+    /// RESP3 (with fallback) or RESP2.
+    pub protocol: Protocol,
+}
+
+/// When silence becomes a question, and when it becomes an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Liveness {
+    /// Nothing read for this long while a command waits: the connection is suspect and its endpoint is asked. Default 500 ms.
+    pub suspect_after: Duration,
+    /// A connection that has been idle for this long is asked with PING. Default 2 s.
+    pub ping_interval: Duration,
+    /// Silence of this length condemns without further evidence. Default 15 s.
+    pub condemn_after: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            suspect_after: Duration::from_millis(500),
+            ping_interval: Duration::from_secs(2),
+            condemn_after: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Bounds of what waits while no connection takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Commands. Default 200,000.
+    pub commands: usize,
+    /// Bytes on the wire. Default 128 MiB.
+    pub bytes: usize,
+    /// Longest wait of one command, inside its deadline. Default: the deadline alone.
+    pub age: Option<Duration>,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { commands: 200_000, bytes: 128 << 20, age: None }
+    }
+}
+
+/// Everything that the core is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the server is.
+    pub endpoint: Endpoint,
+    /// What a connection is given before its first request.
+    pub session: Session,
+    /// When silence becomes a question.
+    pub liveness: Liveness,
+    /// The role that a server must have. Default: primary.
+    pub wanted_role: WantedRole,
+    /// From acceptance to answer, resends included. Default 10 s.
+    pub request_timeout: Duration,
+    /// What may be sent again. Default [`Resend::Safe`].
+    pub resend: Resend,
+    /// Bounds of the offline queue.
+    pub offline_queue: QueueLimits,
+    /// Whether requests wait at all while no connection takes them; otherwise they fail with NotSent. Default true.
+    pub enable_offline_queue: bool,
+    /// After this many dials in a row have failed, what waits fails. Default: no limit but the deadline.
+    pub max_retries_per_request: Option<u32>,
+    /// Connections for blocking commands at the most; further ones wait. Default 64.
+    pub max_blocking_connections: usize,
+    /// Whether the pause before a dial is asked of the user ([`crate::Output::AskRetry`]). Default false.
+    pub custom_retry: bool,
+    /// Refuse a server whose data does not descend from what this client has seen. Default false.
+    pub refuse_unrelated_history: bool,
+}
+
+impl Config {
+    /// The defaults, for this endpoint.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            session: Session::default(),
+            liveness: Liveness::default(),
+            wanted_role: WantedRole::default(),
+            request_timeout: Duration::from_secs(10),
+            resend: Resend::default(),
+            offline_queue: QueueLimits::default(),
+            enable_offline_queue: true,
+            max_retries_per_request: None,
+            max_blocking_connections: 64,
+            custom_retry: false,
+            refuse_unrelated_history: false,
+        }
+    }
+}

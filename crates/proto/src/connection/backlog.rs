@@ -1,0 +1,298 @@
+//! Requests in the order of their acceptance, with the bytes that each is made of.
+//!
+//! The one owner of both counts: a connection's requests in flight are a backlog, and so is the queue that waits for a
+//! connection, so that a request moves between them without being encoded again. What becomes of a request is not decided here
+//! but in [`crate::conclude`].
+
+use std::collections::VecDeque;
+
+use redial_resp::Command;
+
+use super::write_log::WriteLog;
+use crate::command::Class;
+use crate::delivery::{Delivery, Resend};
+use crate::time::Time;
+
+/// Who waits for the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A caller: its token is to be answered.
+    Caller,
+    /// A caller that went away, or has been told: the reply is read and dropped in its place.
+    Nobody,
+    /// The link itself, to hear whether the connection lives.
+    Ping,
+    /// The link, on behalf of the link with this number: is its blocked connection still there?
+    Inquiry(u32),
+    /// The link, for its subscriptions.
+    Subscription,
+}
+
+/// What is known of a request besides its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meta {
+    pub(crate) owner: Owner,
+    pub(crate) class: Class,
+    pub(crate) resend: Resend,
+    /// What an error would say of it if it failed while it waits.
+    pub(crate) delivery: Delivery,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<T> {
+    /// Order of acceptance; also the request's id.
+    pub(crate) seq: u64,
+    pub(crate) token: T,
+    /// Offset in the log behind its last byte.
+    pub(crate) end: u64,
+    pub(crate) deadline: Time,
+    pub(crate) meta: Meta,
+}
+
+/// Requests in order, and their bytes.
+#[derive(Debug)]
+pub(crate) struct Backlog<T> {
+    log: WriteLog,
+    entries: VecDeque<Entry<T>>,
+    /// Offset of the first byte of the first entry.
+    first: u64,
+    /// Entries that nobody waits for, among those that were never handed over.
+    dead: usize,
+}
+
+impl<T> Default for Backlog<T> {
+    fn default() -> Self {
+        Self { log: WriteLog::default(), entries: VecDeque::new(), first: 0, dead: 0 }
+    }
+}
+
+impl<T: Copy> Backlog<T> {
+    /// All entries, dead ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Entries that somebody waits for.
+    pub(crate) fn waiting(&self) -> usize {
+        self.entries.len() - self.dead
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.log.held()
+    }
+
+    pub(crate) fn log(&mut self) -> &mut WriteLog {
+        &mut self.log
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.log.end()
+    }
+
+    /// Offset of the first byte of the first request.
+    pub(crate) const fn first_offset(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn front(&self) -> Option<&Entry<T>> {
+        self.entries.front()
+    }
+
+    /// Bytes that belong to no request: a handshake. Only while no request is in the log.
+    pub(crate) fn append_raw(&mut self, command: &Command) {
+        self.log.append_command(command);
+        self.first = self.log.end();
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        seq: u64,
+        token: T,
+        deadline: Time,
+        meta: Meta,
+        command: &Command,
+    ) {
+        self.log.append_command(command);
+        self.entries.push_back(Entry { seq, token, end: self.log.end(), deadline, meta });
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Entry<T>> {
+        let entry = self.entries.pop_front()?;
+        self.first = entry.end;
+        Some(entry)
+    }
+
+    /// Gives back the memory of what was popped.
+    pub(crate) fn release(&mut self) {
+        self.log.release(self.first);
+        if self.entries.is_empty() && self.entries.capacity() > 4096 {
+            self.entries.shrink_to(64);
+        }
+    }
+
+    /// Copies the request whose bytes are `from..entry.end` in the log of `source`, keeping its place in the order of acceptance (which must
+    /// be behind everything already here).
+    pub(crate) fn push_from(&mut self, mut entry: Entry<T>, source: &mut WriteLog, from: u64) {
+        self.log.append_range(source, from, entry.end);
+        entry.end = self.log.end();
+        self.entries.push_back(entry);
+    }
+
+    /// Puts all of `other` behind this one's, in its order; nobody's are left out.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        let mut from = other.first;
+        for entry in std::mem::take(&mut other.entries) {
+            if entry.meta.owner != Owner::Nobody {
+                self.push_from(entry, &mut other.log, from);
+            }
+            from = entry.end;
+        }
+        *other = Self::default();
+    }
+
+    /// The first request alone, moved behind this one's.
+    pub(crate) fn append_first(&mut self, other: &mut Self) -> Option<u64> {
+        loop {
+            let from = other.first;
+            let entry = other.pop_front()?;
+            if entry.meta.owner == Owner::Nobody {
+                other.dead = other.dead.saturating_sub(1);
+                continue;
+            }
+            self.push_from(entry, &mut other.log, from);
+            other.release();
+            return Some(entry.seq);
+        }
+    }
+
+    /// Unites two backlogs in the order of acceptance.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        if other.is_empty() {
+            return;
+        }
+        let mut old = std::mem::take(self);
+        if old
+            .entries
+            .back()
+            .is_none_or(|mine| other.entries.front().is_none_or(|its| mine.seq < its.seq))
+        {
+            *self = old;
+            return self.append(&mut other);
+        }
+        while let (Some(mine), Some(its)) = (old.front(), other.front()) {
+            let source = if mine.seq < its.seq { &mut old } else { &mut other };
+            self.append_first(source);
+        }
+        self.append(&mut old);
+        self.append(&mut other);
+    }
+
+    fn position(&self, seq: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()
+    }
+
+    /// Nobody waits for this one any more. Says whether it was found; `unsent` is the offset from which on nothing was handed over.
+    pub(crate) fn abandon(&mut self, seq: u64, unsent: u64) -> bool {
+        let Some(at) = self.position(seq) else { return false };
+        let start = self.start_of(at);
+        let Some(entry) = self.entries.get_mut(at) else { return false };
+        if entry.meta.owner != Owner::Caller {
+            return false;
+        }
+        entry.meta.owner = Owner::Nobody;
+        if start >= unsent {
+            self.dead += 1;
+        }
+        true
+    }
+
+    fn start_of(&self, at: usize) -> u64 {
+        match at.checked_sub(1).and_then(|before| self.entries.get(before)) {
+            Some(before) => before.end,
+            None => self.first,
+        }
+    }
+
+    /// Takes what nobody waits for out of the part that was never handed over, so that it never is.
+    pub(crate) fn compact(&mut self, unsent: u64) {
+        if self.dead == 0 {
+            return;
+        }
+        self.dead = 0;
+        let mut keep = self.entries.len();
+        while keep > 0 && self.start_of(keep - 1) >= unsent {
+            keep -= 1;
+        }
+        let mut from = self.start_of(keep);
+        let moved = self.entries.split_off(keep);
+        let mut rebuilt = WriteLog::default();
+        let mut lens = Vec::with_capacity(moved.len());
+        for entry in moved {
+            if entry.meta.owner != Owner::Nobody {
+                rebuilt.append_range(&mut self.log, from, entry.end);
+                lens.push((entry, rebuilt.end()));
+            }
+            from = entry.end;
+        }
+        let base = self.start_of(keep).max(self.first);
+        self.log.truncate(base);
+        let end = rebuilt.end();
+        self.log.append_range(&mut rebuilt, 0, end);
+        for (mut entry, end) in lens {
+            entry.end = base + end;
+            self.entries.push_back(entry);
+        }
+    }
+
+    /// True when it is worth compacting a queue for its memory alone.
+    pub(crate) fn is_mostly_dead(&self) -> bool {
+        self.dead > 64 && self.dead > self.entries.len() / 2
+    }
+
+    /// Hands every request whose deadline has come to `settle`, once, and gives the next deadline. `unsent` as in [`Self::abandon`].
+    pub(crate) fn expire(
+        &mut self,
+        now: Time,
+        unsent: u64,
+        mut settle: impl FnMut(&Entry<T>, bool),
+    ) -> Option<Time> {
+        let mut next = None;
+        let mut start = self.first;
+        for entry in &mut self.entries {
+            let never_handed = start >= unsent;
+            start = entry.end;
+            if entry.meta.owner != Owner::Caller || entry.deadline == Time::NEVER {
+                continue;
+            }
+            if entry.deadline <= now {
+                settle(entry, never_handed);
+                entry.meta.owner = Owner::Nobody;
+                if never_handed {
+                    self.dead += 1;
+                }
+            } else if next.is_none_or(|n| entry.deadline < n) {
+                next = Some(entry.deadline);
+            }
+        }
+        next
+    }
+
+    /// Empties it: each request with the offset of its first byte, to be judged; `keep` says which go on, and how.
+    pub(crate) fn sift(mut self, mut keep: impl FnMut(u64, &mut Entry<T>) -> bool) -> Self {
+        let mut kept = Self::default();
+        let mut from = self.first;
+        for mut entry in std::mem::take(&mut self.entries) {
+            let end = entry.end;
+            if keep(from, &mut entry) {
+                kept.push_from(entry, &mut self.log, from);
+            }
+            from = end;
+        }
+        kept
+    }
+}

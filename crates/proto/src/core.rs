@@ -1,0 +1,402 @@
+//! The client without I/O: requests and events in, replies and things to do out.
+//!
+//! The driver's duty: hand in every event with the time, then call [`Core::poll_output`] until it gives nothing, then
+//! [`Core::take_writes`] for every socket, and come back at [`Core::poll_timeout`] at the latest.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use redial_resp::Command;
+
+use crate::blocking::Blocking;
+use crate::budget::RetryBudget;
+use crate::command::{Class, is_idempotent, refuse_state};
+use crate::config::Config;
+use crate::connection::backlog::{Meta, Owner};
+use crate::delivery::{Delivery, Resend};
+use crate::error::{Error, ErrorKind};
+use crate::event::State;
+use crate::ids::{ConnId, Ids, LinkId, RequestId};
+use crate::link::context::{Context, Notice};
+use crate::link::{Link, Purpose, SubscriptionKind};
+use crate::output::{Input, Output};
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::topology::{Standalone, Topology};
+
+/// What a request may say for itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestOptions {
+    /// From acceptance to answer; `None` takes the client's. Of a blocking command: what is added to its own timeout.
+    pub timeout: Option<Duration>,
+    /// What may be sent again; `None` takes the client's.
+    pub resend: Option<Resend>,
+}
+
+/// The client minus I/O. `T` names a request to the driver: a slot, a number.
+///
+/// Commands go over one shared connection; a blocking one takes a connection of its own for as long as it waits.
+#[derive(Debug)]
+pub struct Core<T> {
+    config: Config,
+    topology: Box<dyn Topology>,
+    now: Time,
+    rng: Rng,
+    ids: Ids,
+    budget: RetryBudget,
+    outputs: VecDeque<Output<T>>,
+    notices: Vec<Notice>,
+    /// The shared link is always the first.
+    links: Vec<Link<T>>,
+    next_link: u32,
+    blocking: Blocking<T>,
+    /// The link whose read bytes are being turned into answers.
+    reading: Option<LinkId>,
+    quitting: bool,
+}
+
+/// Lends the core's parts to a link.
+macro_rules! context {
+    ($core:expr) => {
+        Context {
+            now: $core.now,
+            config: &$core.config,
+            topology: &*$core.topology,
+            rng: &mut $core.rng,
+            ids: &mut $core.ids,
+            budget: &$core.budget,
+            outputs: &mut $core.outputs,
+            notices: &mut $core.notices,
+        }
+    };
+}
+
+impl<T: Copy + Default> Core<T> {
+    /// A core that has not begun to dial: [`Input::Connect`] starts it. `seed` drives the jitter.
+    #[must_use]
+    pub fn new(config: Config, budget: RetryBudget, seed: u64) -> Self {
+        let shared = Link::new(LinkId(0), Purpose::Shared, config.endpoint.clone());
+        Self {
+            topology: Box::new(Standalone::new(&config)),
+            config,
+            now: Time::default(),
+            rng: Rng::new(seed),
+            ids: Ids::default(),
+            budget,
+            outputs: VecDeque::new(),
+            notices: Vec::new(),
+            links: vec![shared],
+            next_link: 1,
+            blocking: Blocking::default(),
+            reading: None,
+            quitting: false,
+        }
+    }
+
+    /// The state of the shared link.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.links.first().map_or(State::End, Link::state)
+    }
+
+    /// The shared connection and its server, for logs and for a program that asks.
+    #[must_use]
+    pub fn server(&self) -> Option<&crate::connection::identity::Server> {
+        self.links.first()?.current()?.server.as_ref()
+    }
+
+    /// Notes that time has passed. The time of day never goes back here.
+    pub fn set_now(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+
+    /// Accepts a request; it will be answered exactly once with [`Output::Answer`], unless it is cancelled. `now` is the time of the last
+    /// [`Self::set_now`] or input.
+    ///
+    /// # Errors
+    /// At once, with delivery NotSent: the command changes connection state, an argument is too large, the queue is full, or the client was ended.
+    pub fn submit(
+        &mut self,
+        command: &Command,
+        token: T,
+        options: &RequestOptions,
+    ) -> Result<RequestId, Error> {
+        let class = Class::of(command);
+        if class.is(Class::STATE) {
+            refuse_state(command, class)?;
+        }
+        if let Some(text) = command.too_large() {
+            return Err(Error::invalid(text.to_string()));
+        }
+        if self.quitting {
+            let text = "the client is ending (`quit`); call `connect()` to start it again";
+            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+        }
+        let resend = options.resend.unwrap_or(self.config.resend);
+        let class = if resend == Resend::Idempotent && !is_idempotent(command, class) {
+            class.without_idempotent()
+        } else {
+            class
+        };
+        let meta = Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent };
+        let deadline = self.now + options.timeout.unwrap_or(self.config.request_timeout);
+        let seq = self.ids.request();
+        if class.is(Class::BLOCKING)
+            && let Some(deadline) = crate::blocking::deadline(command, deadline)
+        {
+            return self.submit_blocking(seq, token, deadline, meta, command);
+        }
+        debug_assert_eq!(self.topology.route(command), &self.config.endpoint);
+        let mut cx = context!(self);
+        let Some(link) = self.links.first_mut() else { return Err(Error::invalid("no link")) };
+        link.accept(&mut cx, seq, token, deadline, meta, command)?;
+        Ok(RequestId(seq))
+    }
+
+    fn submit_blocking(
+        &mut self,
+        seq: u64,
+        token: T,
+        deadline: Time,
+        meta: Meta,
+        command: &Command,
+    ) -> Result<RequestId, Error> {
+        if self.links.first().is_none_or(Link::has_ended) {
+            let text = "the client was ended; call `connect()` to start it again";
+            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+        }
+        self.blocking.push(seq, token, deadline, meta, command, &self.config)?;
+        self.place_blocked();
+        Ok(RequestId(seq))
+    }
+
+    /// Gives waiting blocking commands a connection each, as far as there may be.
+    fn place_blocked(&mut self) {
+        while !self.blocking.is_empty() {
+            let is_free = |link: &Link<T>| link.purpose == Purpose::Blocking && link.is_free();
+            let count = self.links.iter().filter(|link| link.purpose == Purpose::Blocking).count();
+            let at = match self.links.iter().position(is_free) {
+                Some(at) => at,
+                None if count < self.config.max_blocking_connections => {
+                    self.add_link(Purpose::Blocking)
+                }
+                None => return,
+            };
+            let mut cx = context!(self);
+            if let Some(link) = self.links.get_mut(at) {
+                self.blocking.place(&mut cx, link);
+            }
+        }
+    }
+
+    fn add_link(&mut self, purpose: Purpose) -> usize {
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        let mut link = Link::new(id, purpose, self.config.endpoint.clone());
+        link.connect(&mut context!(self));
+        self.links.push(link);
+        self.links.len() - 1
+    }
+
+    /// Nobody waits for this request any more: what was not handed over never is, the reply of what was is dropped.
+    pub fn cancel(&mut self, request: RequestId) {
+        let mut cx = context!(self);
+        let found = self.links.iter_mut().any(|link| link.abandon(&mut cx, request.0));
+        if !found {
+            self.blocking.abandon(request.0);
+        }
+        self.settle();
+    }
+
+    /// Subscribes (or unsubscribes), now and on every connection to come. Confirmations and messages come as [`Output::Push`].
+    pub fn subscribe(&mut self, kind: SubscriptionKind, channel: &[u8], wanted: bool) {
+        let at = self.links.iter().position(|link| link.purpose == Purpose::Subscriber);
+        let at = match at {
+            Some(at) => at,
+            None if wanted => self.add_link(Purpose::Subscriber),
+            None => return,
+        };
+        let mut cx = context!(self);
+        if let Some(link) = self.links.get_mut(at) {
+            link.subscribe(&mut cx, kind, channel, wanted);
+        }
+    }
+
+    /// Handles something that happened.
+    pub fn handle_input(&mut self, now: Time, input: Input) {
+        self.set_now(now);
+        if self.reading.is_some() {
+            self.drain_reading();
+        }
+        match input {
+            Input::Connect => self.connect(),
+            Input::Disconnect => self.end_all("disconnected by the program"),
+            Input::Quit => self.quitting = true,
+            Input::Tick => self.handle_timers(),
+            Input::Credentials(credentials) => self.config.session.credentials = credentials,
+            Input::Connected(conn) => self.with_owner(conn, |link, cx| link.on_connected(cx, conn)),
+            Input::DialFailed(conn, text) => {
+                self.with_owner(conn, |link, cx| link.on_dial_failed(cx, conn, text))
+            }
+            Input::Read(conn, bytes) => self.on_read(conn, bytes),
+            Input::Written(conn, bytes) => {
+                self.with_owner(conn, |link, cx| link.on_written(cx, conn, bytes))
+            }
+            Input::Closed(conn, text) => {
+                self.with_owner(conn, |link, cx| link.on_closed(cx, conn, text))
+            }
+            Input::Inspected(conn, info) => {
+                self.with_owner(conn, |link, cx| link.on_inspected(cx, conn, info))
+            }
+            Input::Retry(id, pause) => self.with_link(id, |link, cx| link.on_retry(cx, pause)),
+            Input::Lead(id, granted) => self.with_link(id, |link, cx| link.on_lead(cx, granted)),
+            Input::Finding(id, finding) => {
+                self.with_link(id, |link, cx| link.on_finding(cx, &finding))
+            }
+        }
+        self.settle();
+    }
+
+    fn with_owner(&mut self, conn: ConnId, act: impl FnOnce(&mut Link<T>, &mut Context<'_, T>)) {
+        let mut cx = context!(self);
+        // An event of a socket that is gone finds nobody and changes nothing.
+        if let Some(link) = self.links.iter_mut().find(|link| link.owns(conn)) {
+            act(link, &mut cx);
+        }
+    }
+
+    fn with_link(&mut self, id: LinkId, act: impl FnOnce(&mut Link<T>, &mut Context<'_, T>)) {
+        let mut cx = context!(self);
+        if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
+            act(link, &mut cx);
+        }
+    }
+
+    fn connect(&mut self) {
+        self.quitting = false;
+        let mut cx = context!(self);
+        for link in &mut self.links {
+            link.connect(&mut cx);
+        }
+    }
+
+    fn end_all(&mut self, text: &str) {
+        let mut cx = context!(self);
+        for link in &mut self.links {
+            link.end(&mut cx, text);
+        }
+        self.blocking.fail(&mut cx, text);
+        self.quitting = false;
+    }
+
+    fn on_read(&mut self, conn: ConnId, bytes: BytesMut) {
+        let mut cx = context!(self);
+        let Some(link) = self.links.iter_mut().find(|link| link.owns(conn)) else { return };
+        if link.is_current(conn) {
+            link.on_read(&mut cx, bytes);
+            self.reading = Some(link.id);
+        } else {
+            link.on_attempt_read(&mut cx, conn, bytes);
+        }
+    }
+
+    fn handle_timers(&mut self) {
+        let mut cx = context!(self);
+        for link in &mut self.links {
+            while link.next_timer() <= cx.now && link.on_timer(&mut cx) {}
+        }
+        self.blocking.expire(&mut cx);
+    }
+
+    /// Passes on what links have to tell each other, and ends what is to end.
+    fn settle(&mut self) {
+        while let Some(notice) = self.notices.pop() {
+            self.on_notice(notice);
+        }
+        if self.quitting
+            && self.reading.is_none()
+            && self.blocking.is_empty()
+            && self.links.iter().all(Link::is_idle)
+        {
+            self.end_all("quit");
+        }
+        // A blocking link that has ended is not needed again; its number is never used again either.
+        if self.reading.is_none() && self.links.len() > 1 {
+            self.links.retain(|link| link.purpose != Purpose::Blocking || !link.has_ended());
+        }
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Free => self.place_blocked(),
+            Notice::Answered { link, gone } => {
+                self.with_link(LinkId(link), |link, cx| link.on_inquiry_answered(cx, gone));
+            }
+            Notice::Adopted { run_id } => {
+                let mut cx = context!(self);
+                for link in self.links.iter_mut().filter(|link| link.purpose != Purpose::Shared) {
+                    link.on_server_replaced(&mut cx, run_id.as_deref());
+                }
+            }
+            Notice::Inquire { link, client_id, run_id } => {
+                let mut cx = context!(self);
+                if let Some(shared) = self.links.first_mut() {
+                    shared.inquire(&mut cx, link, client_id, run_id.as_deref());
+                }
+            }
+        }
+    }
+
+    fn drain_reading(&mut self) {
+        while let Some(output) = self.poll_answer() {
+            self.outputs.push_back(output);
+        }
+    }
+
+    fn poll_answer(&mut self) -> Option<Output<T>> {
+        let id = self.reading?;
+        let mut cx = context!(self);
+        let link = self.links.iter_mut().find(|link| link.id == id);
+        if let Some((token, reply)) = link.and_then(|link| link.poll_answer(&mut cx)) {
+            return Some(Output::Answer { token, reply });
+        }
+        self.reading = None;
+        self.settle();
+        None
+    }
+
+    /// The next thing to do, or `None`.
+    pub fn poll_output(&mut self) -> Option<Output<T>> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if self.reading.is_some()
+            && let Some(answer) = self.poll_answer()
+        {
+            return Some(answer);
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due at the latest; [`Time::NEVER`] if nothing is waited for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Time {
+        let links = self.links.iter().map(Link::next_timer).min().unwrap_or(Time::NEVER);
+        links.min(self.blocking.next_deadline())
+    }
+
+    /// Gives the bytes that are to be written on this connection, in order; they count as written only with [`Input::Written`].
+    pub fn take_writes(&mut self, conn: ConnId, each: impl FnMut(Bytes)) {
+        let mut cx = context!(self);
+        if let Some(link) = self.links.iter_mut().find(|link| link.owns(conn)) {
+            link.take_writes(&mut cx, conn, each);
+        }
+    }
+
+    /// The buffer to read into next, which may hold the beginning of a frame.
+    pub fn take_buffer(&mut self, conn: ConnId) -> BytesMut {
+        let found = self.links.iter_mut().find_map(|link| link.connection(conn));
+        found.map_or_else(BytesMut::new, |conn| conn.take_buffer())
+    }
+}

@@ -1,0 +1,63 @@
+//! What is known of a request's fate, and what may be sent again.
+
+use std::fmt;
+
+/// What is known of a request that failed: whether the server ran it.
+///
+/// | | the server ran it |
+/// |---|---|
+/// | `NotSent` | surely not: it was never handed to the socket whole |
+/// | `Rejected` | surely not: the server refused it before running it |
+/// | `Unknown` | perhaps: it was handed over and the connection was lost |
+/// | `Ran` | surely: the server says so, but its reply is lost |
+/// | `Answered` | the server answered |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// Not handed to a socket, or not whole: it did not run, and will not.
+    NotSent,
+    /// Refused by the server before it ran.
+    Rejected,
+    /// Handed over, and no answer: it may have run.
+    Unknown,
+    /// The server ran it and the reply is lost.
+    Ran,
+    /// The server answered.
+    Answered,
+}
+
+impl Delivery {
+    /// True if the command surely did not run: sending it again cannot apply it twice.
+    #[must_use]
+    pub const fn surely_did_not_run(self) -> bool {
+        matches!(self, Self::NotSent | Self::Rejected)
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSent => "it was not sent and did not run",
+            Self::Rejected => "the server refused it and it did not run",
+            Self::Unknown => "it may have run",
+            Self::Ran => "it ran, but its reply is lost",
+            Self::Answered => "the server answered",
+        })
+    }
+}
+
+/// What redial may send again by itself after a command was handed over and its connection was lost.
+///
+/// What surely did not run is sent again under every policy but [`Resend::Never`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resend {
+    /// Nothing: every interruption is an error with its delivery.
+    Never,
+    /// What surely did not run, and what only reads.
+    #[default]
+    Safe,
+    /// Also writes that leave the same data when they run twice (a reviewed list: SET without NX, XX or GET; DEL; EXPIRE; …). The
+    /// reply of the second run may differ: a DEL that did run answers 0.
+    Idempotent,
+    /// Everything, as ioredis does: commands may run twice.
+    Always,
+}

@@ -1,0 +1,48 @@
+//! Names for things that live shorter than the core: an id is never used again, so that an event of a dead thing finds nothing.
+
+/// One socket's life, from the first packet of its dial to its close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub(crate) u64);
+
+impl ConnId {
+    /// The number behind the id, for logs.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// One node kept reachable for one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub(crate) u32);
+
+impl LinkId {
+    /// The number behind the id, for logs.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// A request that was accepted; requests of one client are written in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u64);
+
+/// Hands out the ids of one core.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    conn: u64,
+    request: u64,
+}
+
+impl Ids {
+    pub(crate) fn conn(&mut self) -> ConnId {
+        self.conn += 1;
+        ConnId(self.conn)
+    }
+
+    pub(crate) fn request(&mut self) -> u64 {
+        self.request += 1;
+        self.request
+    }
+}

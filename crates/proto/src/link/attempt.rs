@@ -1,0 +1,99 @@
+//! One dial, from its start until it is adopted or dropped.
+
+use redial_resp::Command;
+
+use crate::config::Session;
+use crate::connection::Connection;
+use crate::connection::fence::Fence;
+use crate::connection::handshake::{Handshake, Survey};
+use crate::ids::ConnId;
+use crate::time::Time;
+
+/// A dial under way.
+#[derive(Debug)]
+pub(crate) struct Attempt<T> {
+    pub(crate) id: ConnId,
+    /// When the present stage began.
+    pub(crate) since: Time,
+    pub(super) stage: Stage<T>,
+}
+
+/// How far it has come.
+#[derive(Debug)]
+pub(super) enum Stage<T> {
+    /// The driver resolves and connects.
+    Connecting,
+    /// Connected; the handshake, or a later survey, waits for replies.
+    Shaking(Box<Shaken<T>>),
+    /// It is known who is there. Kept until there is a reason to adopt or to drop it.
+    Kept(Box<Shaken<T>>, Box<Survey>),
+    /// It ends the old connection on the server and will then be adopted.
+    Fencing(Box<Connection<T>>, Fence),
+}
+
+/// A connection and its handshake.
+#[derive(Debug)]
+pub(super) struct Shaken<T> {
+    pub(super) conn: Connection<T>,
+    pub(super) handshake: Handshake,
+    /// The handshake is through, and this is a further survey.
+    pub(super) again: bool,
+}
+
+impl<T: Copy> Attempt<T> {
+    pub(super) const fn new(id: ConnId, now: Time) -> Self {
+        Self { id, since: now, stage: Stage::Connecting }
+    }
+
+    pub(super) fn connection(&mut self) -> Option<&mut Connection<T>> {
+        match &mut self.stage {
+            Stage::Connecting => None,
+            Stage::Shaking(shaken) | Stage::Kept(shaken, _) => Some(&mut shaken.conn),
+            Stage::Fencing(conn, _) => Some(conn),
+        }
+    }
+
+    /// The socket is there: begin the handshake.
+    pub(super) fn on_connected(&mut self, now: Time, session: &Session, old_id: Option<i64>) {
+        let (handshake, commands) = Handshake::start(session, old_id);
+        let mut conn = Connection::new(self.id, now);
+        conn.write_raw(&commands);
+        self.since = now;
+        self.stage = Stage::Shaking(Box::new(Shaken { conn, handshake, again: false }));
+    }
+
+    /// It is known who is there.
+    pub(super) fn on_surveyed(&mut self, now: Time, survey: Box<Survey>) {
+        self.since = now;
+        if let Stage::Shaking(mut shaken) = std::mem::replace(&mut self.stage, Stage::Connecting) {
+            shaken.conn.server = Some(survey.server.clone());
+            self.stage = Stage::Kept(shaken, survey);
+        }
+    }
+
+    /// Asks a kept probe again who is there.
+    pub(super) fn ask_again(self, now: Time) -> Self {
+        match self.stage {
+            Stage::Kept(mut shaken, _) => {
+                let commands: Vec<Command> = shaken.handshake.survey();
+                shaken.conn.write_raw(&commands);
+                shaken.again = true;
+                Self { id: self.id, since: now, stage: Stage::Shaking(shaken) }
+            }
+            stage => Self { stage, ..self },
+        }
+    }
+
+    pub(super) const fn is_fencing(&self) -> bool {
+        matches!(self.stage, Stage::Fencing(..))
+    }
+
+    pub(super) const fn is_kept(&self) -> bool {
+        matches!(self.stage, Stage::Kept(..))
+    }
+
+    /// Connected, and its server is to say who it is.
+    pub(super) const fn is_shaking(&self) -> bool {
+        matches!(self.stage, Stage::Shaking(..))
+    }
+}

@@ -1,0 +1,56 @@
+//! What a link may touch outside of itself while it handles an input.
+
+use std::collections::VecDeque;
+
+use redial_resp::Frame;
+
+use crate::budget::RetryBudget;
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::{Event, EventKind};
+use crate::ids::{Ids, LinkId};
+use crate::link::{Link, Purpose};
+use crate::output::Output;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::topology::Topology;
+
+/// The core's parts, lent for one input.
+pub(crate) struct Context<'a, T> {
+    pub(crate) now: Time,
+    pub(crate) config: &'a Config,
+    pub(crate) topology: &'a dyn Topology,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) ids: &'a mut Ids,
+    pub(crate) budget: &'a RetryBudget,
+    pub(crate) outputs: &'a mut VecDeque<Output<T>>,
+    /// What a link has to tell the others; the core passes it on.
+    pub(crate) notices: &'a mut Vec<Notice>,
+}
+
+/// What one link learns that concerns others.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// A blocked connection is to be asked after.
+    Inquire { link: LinkId, client_id: i64, run_id: Option<String> },
+    /// The answer to that, for the link with this number.
+    Answered { link: u32, gone: bool },
+    /// The shared link uses a connection to this server from now on.
+    Adopted { run_id: Option<String> },
+    /// A blocking link is free for the next command.
+    Free,
+}
+
+impl<T: Copy> Context<'_, T> {
+    pub(crate) fn answer(&mut self, token: T, reply: Result<Frame, Error>) {
+        self.outputs.push_back(Output::Answer { token, reply });
+    }
+
+    pub(crate) fn event(&mut self, link: LinkId, purpose: Purpose, kind: EventKind) {
+        self.outputs.push_back(Output::Event(Event { link, purpose, kind }));
+    }
+
+    pub(crate) fn emit(&mut self, link: &Link<T>, kind: EventKind) {
+        self.event(link.id, link.purpose, kind);
+    }
+}

@@ -1,0 +1,365 @@
+//! Dials: when to start one, what came of it, and when to stop. The same for a link without a connection and for one whose
+//! connection is suspect; what a finished handshake leads to is decided in [`super::judge`] and done in [`super::adopting`].
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::attempt::{Attempt, Stage};
+use super::context::Context;
+use super::timers::Timer;
+use super::{Lead, Link, Mode};
+use crate::connection::handshake::{Progress, Refusal, RefusalKind};
+use crate::error::ErrorKind;
+use crate::event::{EventKind, State};
+use crate::ids::ConnId;
+use crate::output::{Finding, Output};
+use crate::time::Time;
+
+/// A dial can be stuck, pinned by a load balancer to the dead host; the next one is started without waiting for it to fail.
+const SPACING: Duration = Duration::from_millis(150);
+
+/// While sockets connect and HELLO stays silent, the server is stopped or busy and its backlog must not be filled.
+const SPACING_WHILE_SILENT: Duration = Duration::from_millis(500);
+
+/// After this long without a reply a handshake counts as silent.
+const SILENT_AFTER: Duration = Duration::from_millis(100);
+
+/// A handshake takes one round trip; on a LAN a SYN that was lost comes again after a second, so a dial that has no socket by then is better
+/// replaced.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Dials under way at the most.
+const MOST_ATTEMPTS: usize = 8;
+
+/// How often a kept probe is asked again who is there; without an answer by the next time, dialing goes on.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// A fence is one round trip to a server that has just answered.
+pub(super) const FENCE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often to dial where the configuration is at fault: soon enough after it is mended on the server, and never a storm.
+const PAUSE_FOR_ATTENTION: Duration = Duration::from_secs(2);
+
+/// What became of a dial that is of no use.
+pub(super) enum Failure {
+    /// Nobody answered in time; the next dial is due already.
+    Unanswered,
+    /// The endpoint answered: refused, closed, or of no use.
+    Answered,
+    /// The configuration must change: password, rights, database.
+    Attention,
+    /// Too many clients.
+    Full,
+}
+
+impl<T: Copy + Default> Link<T> {
+    /// Dials, and keeps dialing.
+    pub(crate) fn connect(&mut self, cx: &mut Context<'_, T>) {
+        if self.mode == Mode::Ended {
+            self.set_state(cx, State::Connecting);
+            self.mode = Mode::Dialing;
+            self.backoff.reset();
+            self.cause = None;
+            self.dial_now(cx);
+        }
+    }
+
+    /// Begins to dial for this link's own sake.
+    pub(super) fn dial_now(&mut self, cx: &mut Context<'_, T>) {
+        self.resign(cx);
+        self.lead = Lead::Own;
+        self.timers.set_no_later(Timer::Dial, cx.now);
+    }
+
+    /// Begins to probe, unless another link of the process probes this endpoint already.
+    pub(super) fn probe(&mut self, cx: &mut Context<'_, T>) {
+        if self.lead == Lead::None {
+            self.lead = Lead::Follower;
+            cx.outputs.push_back(Output::Lead { link: self.id, endpoint: self.endpoint.clone() });
+        }
+    }
+
+    pub(crate) fn on_lead(&mut self, cx: &mut Context<'_, T>, granted: bool) {
+        if self.lead == Lead::Follower && granted {
+            self.lead = Lead::Leader;
+            self.timers.set_no_later(Timer::Dial, cx.now);
+        }
+    }
+
+    /// The process' prober found this. Worth a dial of one's own if it is another server, or if this connection's path is dead.
+    pub(crate) fn on_finding(&mut self, cx: &mut Context<'_, T>, finding: &Finding) {
+        let is_another = finding.run_id.is_none() || self.run_id() != finding.run_id.as_deref();
+        let path_is_dead = matches!(self.mode, Mode::Suspect { retransmitting: true, .. });
+        if self.lead == Lead::Follower && (is_another || path_is_dead) {
+            self.dial_now(cx);
+        }
+    }
+
+    /// Ends the part of a prober.
+    pub(super) fn resign(&mut self, cx: &mut Context<'_, T>) {
+        if matches!(self.lead, Lead::Leader | Lead::Follower) {
+            cx.outputs.push_back(Output::Resign { link: self.id, endpoint: self.endpoint.clone() });
+        }
+        self.lead = Lead::None;
+    }
+
+    /// Stops dialing and drops every attempt but `keep`.
+    pub(super) fn stop_dialing(&mut self, cx: &mut Context<'_, T>, keep: Option<ConnId>) {
+        self.resign(cx);
+        self.timers.stop(Timer::Dial);
+        self.timers.stop(Timer::Attempts);
+        for attempt in std::mem::take(&mut self.attempts) {
+            if Some(attempt.id) == keep {
+                self.attempts.push(attempt);
+            } else {
+                cx.outputs.push_back(Output::Close { conn: attempt.id, reset: true });
+            }
+        }
+    }
+
+    pub(super) fn on_dial_due(&mut self, cx: &mut Context<'_, T>) {
+        if matches!(self.lead, Lead::None | Lead::Follower)
+            || self.attempts.iter().any(Attempt::is_fencing)
+        {
+            return;
+        }
+        if self.attempts.len() >= MOST_ATTEMPTS {
+            let oldest = self.attempts.remove(0);
+            cx.outputs.push_back(Output::Close { conn: oldest.id, reset: true });
+        }
+        let id = cx.ids.conn();
+        self.attempts.push(Attempt::new(id, cx.now));
+        cx.outputs.push_back(Output::Dial { conn: id, endpoint: self.endpoint.clone() });
+        if self.current.is_some() {
+            cx.emit(self, EventKind::Probe { conn: id });
+        } else {
+            self.backoff.begin(cx.now);
+        }
+        let silent = |attempt: &&Attempt<T>| {
+            attempt.is_shaking() && cx.now.since(attempt.since) >= SILENT_AFTER
+        };
+        let spacing = if self.attempts.iter().filter(silent).count() >= 2 {
+            SPACING_WHILE_SILENT
+        } else {
+            SPACING
+        };
+        let spacing = cx.rng.around(self.backoff.spacing(cx.now, spacing));
+        self.timers.set(Timer::Dial, cx.now + spacing);
+        self.timers.set_no_later(Timer::Attempts, cx.now + CONNECT_WITHIN);
+    }
+
+    pub(crate) fn on_connected(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
+        let old_id = self.current.as_ref().and_then(|current| current.server.as_ref()?.client_id);
+        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) else {
+            return;
+        };
+        attempt.on_connected(cx.now, &cx.config.session, old_id);
+        if self.current.is_none() {
+            self.set_state(cx, State::Connect);
+        }
+        // Looked at again when the handshake counts as silent, and at its deadline.
+        self.timers.set_no_later(Timer::Attempts, cx.now + ASK_AGAIN_AFTER);
+    }
+
+    /// Bytes for a connection that shakes hands.
+    pub(crate) fn on_attempt_read(&mut self, cx: &mut Context<'_, T>, id: ConnId, bytes: BytesMut) {
+        let Some(conn) = self.connection(id) else { return };
+        conn.on_read(cx.now, bytes);
+        // Once adopted, what follows belongs to requests, of which there are none yet.
+        while !self.is_current(id) {
+            let Some(conn) = self.connection(id) else { return };
+            match conn.next_frame() {
+                Ok(Some(frame)) if frame.is_push() => {}
+                Ok(Some(frame)) => self.on_attempt_frame(cx, id, &frame),
+                Ok(None) => return,
+                Err(error) => {
+                    return self.on_attempt_failed(cx, id, &Failure::Answered, error.to_string());
+                }
+            }
+        }
+    }
+
+    fn on_attempt_frame(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        id: ConnId,
+        frame: &redial_resp::Frame,
+    ) {
+        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == id) else {
+            return;
+        };
+        let progress = match &mut attempt.stage {
+            Stage::Shaking(shaken) => shaken.handshake.handle(frame),
+            Stage::Fencing(_, fence) => {
+                if let Some(report) = fence.handle(frame) {
+                    self.on_fenced(cx, id, report);
+                }
+                return;
+            }
+            Stage::Connecting | Stage::Kept(..) => return,
+        };
+        match progress {
+            Progress::Waiting => {}
+            Progress::Write(commands) => {
+                if let Some(conn) = attempt.connection() {
+                    conn.write_raw(&commands);
+                }
+            }
+            Progress::Refused(refusal) => self.on_refused(cx, id, refusal),
+            Progress::Done(survey) => {
+                if self.lead == Lead::Leader {
+                    let finding =
+                        Finding { run_id: survey.server.run_id.clone(), role: survey.server.role };
+                    cx.outputs
+                        .push_back(Output::Publish { endpoint: self.endpoint.clone(), finding });
+                }
+                self.rtt = cx.now.since(attempt.since);
+                attempt.on_surveyed(cx.now, survey);
+                self.on_surveyed(cx, id);
+            }
+        }
+    }
+
+    fn on_refused(&mut self, cx: &mut Context<'_, T>, id: ConnId, refusal: Refusal) {
+        let failure = match refusal.kind {
+            RefusalKind::Auth | RefusalKind::Session => Failure::Attention,
+            RefusalKind::Full => Failure::Full,
+        };
+        self.on_attempt_failed(cx, id, &failure, refusal.text);
+    }
+
+    /// A probe is kept: nothing better is needed as long as it answers.
+    pub(super) fn on_kept(&mut self, cx: &mut Context<'_, T>) {
+        self.timers.stop(Timer::Dial);
+        self.timers.set_no_later(Timer::Attempts, cx.now + ASK_AGAIN_AFTER);
+    }
+
+    /// An attempt is of no use: drop it and see when to dial again.
+    pub(super) fn on_attempt_failed(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        id: ConnId,
+        failure: &Failure,
+        text: String,
+    ) {
+        let Some(at) = self.attempts.iter().position(|attempt| attempt.id == id) else { return };
+        let attempt = self.attempts.remove(at);
+        if attempt.is_fencing() {
+            self.on_fence_failed(cx);
+        }
+        cx.outputs.push_back(Output::Close { conn: id, reset: true });
+        let needs_attention = matches!(failure, Failure::Attention);
+        cx.emit(self, EventKind::DialFailed { conn: id, cause: text.clone(), needs_attention });
+        self.cause = Some(text);
+        if self.current.is_none() {
+            self.set_state(cx, State::Reconnecting);
+        }
+        self.plan_next_dial(cx, failure);
+    }
+
+    fn plan_next_dial(&mut self, cx: &mut Context<'_, T>, failure: &Failure) {
+        let pause = self.backoff.on_failure(cx.now, cx.rng);
+        let pause = match failure {
+            Failure::Unanswered => {
+                self.timers.set_no_later(Timer::Dial, cx.now + pause);
+                return self.check_retries(cx);
+            }
+            Failure::Answered => pause,
+            Failure::Attention => cx.rng.around(PAUSE_FOR_ATTENTION),
+            Failure::Full => cx.rng.between(PAUSE_FOR_ATTENTION / 2, PAUSE_FOR_ATTENTION),
+        };
+        if cx.config.custom_retry && self.current.is_none() {
+            // Attempts still under way may yet succeed; without one the user decides when the next is made.
+            self.timers.stop(Timer::Dial);
+            if self.attempts.is_empty() {
+                let cause = self.cause.clone().unwrap_or_default();
+                cx.outputs.push_back(Output::AskRetry {
+                    link: self.id,
+                    attempt: self.backoff.failures(),
+                    cause,
+                });
+            }
+        } else {
+            self.timers.set(Timer::Dial, cx.now + pause);
+        }
+        self.check_retries(cx);
+    }
+
+    fn check_retries(&mut self, cx: &mut Context<'_, T>) {
+        let Some(most) = cx.config.max_retries_per_request else { return };
+        if self.current.is_none()
+            && self.backoff.failures().checked_rem(most.saturating_add(1)) == Some(0)
+        {
+            let text = format!(
+                "{} dials in a row have failed (max_retries_per_request = {most}){}",
+                self.backoff.failures(),
+                self.why()
+            );
+            self.fail_queue(cx, ErrorKind::MaxRetries, &text);
+        }
+    }
+
+    /// The user's retry strategy has answered.
+    pub(crate) fn on_retry(&mut self, cx: &mut Context<'_, T>, pause: Option<Duration>) {
+        if self.mode != Mode::Dialing || !self.attempts.is_empty() {
+            return;
+        }
+        match pause {
+            Some(pause) => self.timers.set(Timer::Dial, cx.now + pause),
+            None => self.end(cx, "the retry strategy gave up"),
+        }
+    }
+
+    /// Gives up what has taken too long, and asks kept probes again.
+    pub(super) fn on_attempts_due(&mut self, cx: &mut Context<'_, T>) {
+        let shake_within = cx.config.liveness.condemn_after;
+        let mut overdue = Vec::new();
+        for attempt in &self.attempts {
+            let age = cx.now.since(attempt.since);
+            let text = match &attempt.stage {
+                Stage::Connecting if age >= CONNECT_WITHIN => "no TCP connection within 1 s",
+                Stage::Shaking(_) if age >= shake_within => {
+                    "connected, but the handshake was not answered"
+                }
+                Stage::Fencing(..) if age >= FENCE_WITHIN => {
+                    "connected, but the fence was not answered"
+                }
+                _ => continue,
+            };
+            overdue.push((attempt.id, text));
+        }
+        for (id, text) in overdue {
+            self.on_attempt_failed(cx, id, &Failure::Unanswered, text.to_owned());
+        }
+        for attempt in std::mem::take(&mut self.attempts) {
+            let due = attempt.is_kept() && cx.now.since(attempt.since) >= ASK_AGAIN_AFTER;
+            self.attempts.push(if due { attempt.ask_again(cx.now) } else { attempt });
+        }
+        let is_silent = |attempt: &Attempt<T>| {
+            matches!(&attempt.stage, Stage::Shaking(shaken) if shaken.again)
+                && cx.now.since(attempt.since) >= ASK_AGAIN_AFTER
+        };
+        let lost_sight =
+            self.attempts.iter().any(is_silent) && !self.attempts.iter().any(Attempt::is_kept);
+        if lost_sight && !self.timers.is_set(Timer::Dial) {
+            self.timers.set(Timer::Dial, cx.now);
+        }
+        if let Some(next) = self.next_attempt_deadline(cx.now, shake_within) {
+            self.timers.set_no_later(Timer::Attempts, next);
+        }
+    }
+
+    fn next_attempt_deadline(&self, now: Time, shake_within: Duration) -> Option<Time> {
+        let deadline = |attempt: &Attempt<T>| match &attempt.stage {
+            Stage::Connecting => attempt.since + CONNECT_WITHIN,
+            Stage::Kept(..) => attempt.since + ASK_AGAIN_AFTER,
+            Stage::Shaking(shaken) if shaken.again && now < attempt.since + ASK_AGAIN_AFTER => {
+                attempt.since + ASK_AGAIN_AFTER
+            }
+            Stage::Shaking(_) => attempt.since + shake_within,
+            Stage::Fencing(..) => attempt.since + FENCE_WITHIN,
+        };
+        self.attempts.iter().map(deadline).min()
+    }
+}

@@ -1,0 +1,294 @@
+//! Silence, and what it raises: a question, never a verdict. Also the deadlines of requests, which say nothing about the connection.
+
+use std::time::Duration;
+
+use redial_resp::Command;
+
+use super::context::{Context, Notice};
+use super::timers::Timer;
+use super::{Attempt, Lead, Link, Mode, Purpose};
+use crate::connection::backlog::Owner;
+use crate::delivery::Delivery;
+use crate::error::{Error, ErrorKind};
+use crate::event::{EventKind, State, Suspicion};
+use crate::ids::ConnId;
+use crate::output::{Output, TcpInfo};
+use crate::time::Time;
+
+/// How often the kernel is asked about a suspect connection; about the first retransmission timeout (200 ms, `TCP_RTO_MIN`).
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
+
+/// A connection that spoke again waits this long for a probe to confirm its server before it is used again without.
+const CONFIRM_WITHIN: Duration = Duration::from_millis(200);
+
+/// An idle connection for blocking commands is closed after this long.
+const BLOCKING_IDLE: Duration = Duration::from_secs(30);
+
+impl<T: Copy + Default> Link<T> {
+    /// How long silence may last before it is suspicious: more where the round trip is long.
+    fn suspect_after(&self, cx: &Context<'_, T>) -> Duration {
+        cx.config.liveness.suspect_after.max(self.rtt * 4)
+    }
+
+    /// Sees to it that the connection is looked at when it has waited for half of that. The first look notes how far the kernel is, the second
+    /// one compares.
+    pub(super) fn watch_silence(&mut self, cx: &mut Context<'_, T>) {
+        let half = self.suspect_after(cx) / 2;
+        let since = self.current.as_ref().and_then(|conn| conn.waiting_since);
+        if let (Some(since), Mode::Serving | Mode::Demoted | Mode::Moving { .. }) =
+            (since, self.mode)
+            && self.purpose != Purpose::Blocking
+            && !self.timers.is_set(Timer::Silence)
+        {
+            self.timers.set(Timer::Silence, (since + half).max(cx.now + Duration::from_millis(1)));
+        }
+    }
+
+    /// Handles a timer that is due.
+    pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, T>) -> bool {
+        match self.timers.expired(cx.now) {
+            None => return false,
+            Some(Timer::Deadline) => self.on_deadline(cx),
+            Some(Timer::Silence) => self.on_silence(cx),
+            Some(Timer::Idle) => self.on_idle(cx),
+            Some(Timer::Suspect) => self.on_still_suspect(cx),
+            Some(Timer::Dial) => self.on_dial_due(cx),
+            Some(Timer::Attempts) => self.on_attempts_due(cx),
+            Some(Timer::Hold) => self.on_pause_over(cx),
+        }
+        true
+    }
+
+    /// The earliest moment at which a timer is due.
+    pub(crate) fn next_timer(&self) -> Time {
+        self.timers.next()
+    }
+
+    fn on_silence(&mut self, cx: &mut Context<'_, T>) {
+        let half = self.suspect_after(cx) / 2;
+        let Some(conn) = &self.current else { return };
+        match conn.silence(cx.now) {
+            Some(silence) if silence >= half => cx.outputs.push_back(Output::Inspect(conn.id)),
+            _ => self.watch_silence(cx),
+        }
+    }
+
+    /// The kernel's view of a connection that has been silent for a while.
+    pub(crate) fn on_inspected(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        id: ConnId,
+        info: Option<TcpInfo>,
+    ) {
+        let suspect_after = self.suspect_after(cx);
+        let Some(conn) = self.current.as_mut().filter(|conn| conn.id == id) else { return };
+        let info = info.unwrap_or_default();
+        let first_look = self.acked == 0;
+        let progress = info.bytes_acked > self.acked && !first_look;
+        self.acked = info.bytes_acked;
+        let Some(silence) = conn.silence(cx.now) else { return };
+        let is_retransmitting = info.is_retransmitting();
+        if progress && !is_retransmitting {
+            // A large upload on its way: the peer's kernel takes it.
+            conn.waiting_since = Some(cx.now);
+            if matches!(self.mode, Mode::Suspect { .. }) {
+                self.recover(cx, silence);
+            }
+        }
+        match &mut self.mode {
+            Mode::Suspect { retransmitting, .. } => *retransmitting = is_retransmitting,
+            Mode::Serving if is_retransmitting => self.suspect(cx, Suspicion::Retransmission),
+            Mode::Serving if silence >= suspect_after && !progress => {
+                self.suspect(cx, Suspicion::Silence)
+            }
+            Mode::Moving { to } if silence >= suspect_after => {
+                let to = *to;
+                self.finish_adopting(cx, to, crate::connection::fence::FenceReport::Silent);
+            }
+            _ => {
+                let next = suspect_after.saturating_sub(silence).max(Duration::from_millis(50));
+                let next = cx.now + cx.rng.around(next.min(suspect_after / 2));
+                self.timers.set(Timer::Silence, next);
+            }
+        }
+        if let Mode::Suspect { retransmitting: true, .. } = self.mode {
+            self.judge_kept(cx);
+        }
+    }
+
+    /// Asks the endpoint about the current connection.
+    pub(super) fn suspect(&mut self, cx: &mut Context<'_, T>, why: Suspicion) {
+        let Some(conn) = &self.current else { return };
+        let id = conn.id;
+        cx.emit(self, EventKind::Suspected { conn: id, why });
+        let demoted = matches!(why, Suspicion::Rejection(_));
+        let retransmitting = why == Suspicion::Retransmission;
+        self.mode =
+            if demoted { Mode::Demoted } else { Mode::Suspect { spoke: None, retransmitting } };
+        self.set_state(cx, State::Suspect);
+        self.backoff.reset();
+        self.timers.set(Timer::Suspect, cx.now + LOOK_AGAIN_AFTER);
+        self.timers.stop(Timer::Silence);
+        if demoted {
+            // What the server says of itself needs no second opinion.
+            self.dial_now(cx);
+        } else {
+            self.probe(cx);
+        }
+    }
+
+    fn on_still_suspect(&mut self, cx: &mut Context<'_, T>) {
+        let Some(conn) = &self.current else { return };
+        match self.mode {
+            Mode::Suspect { spoke: Some(at), .. } => {
+                let silence = at.since(conn.last_read);
+                if cx.now.since(at) >= CONFIRM_WITHIN {
+                    return self.recover(cx, silence);
+                }
+            }
+            Mode::Suspect { spoke: None, .. } => {
+                let silence = conn.silence(cx.now).unwrap_or_default();
+                cx.outputs.push_back(Output::Inspect(conn.id));
+                if silence >= cx.config.liveness.condemn_after && !self.judge_kept(cx) {
+                    let text = format!(
+                        "{} was silent for {silence:.1?} and nothing better was found",
+                        self.endpoint
+                    );
+                    return self.lose(cx, &text, true);
+                }
+            }
+            Mode::Demoted => self.watch_silence(cx),
+            _ => return,
+        }
+        self.timers.set(Timer::Suspect, cx.now + LOOK_AGAIN_AFTER);
+    }
+
+    /// Bytes came from the current connection.
+    pub(super) fn on_spoke(&mut self, cx: &mut Context<'_, T>, silence: Duration) {
+        if let Mode::Suspect { spoke, retransmitting } = &mut self.mode {
+            *retransmitting = false;
+            if spoke.is_none() {
+                *spoke = Some(cx.now);
+            }
+            if self.judge_kept(cx) {
+                return;
+            }
+            if !self.attempts.iter().any(Attempt::is_shaking) {
+                self.recover(cx, silence);
+            }
+        }
+    }
+
+    /// It was slow, and nothing happened.
+    pub(super) fn recover(&mut self, cx: &mut Context<'_, T>, silent: Duration) {
+        let Some(conn) = &self.current else { return };
+        let id = conn.id;
+        self.stop_dialing(cx, None);
+        self.mode = Mode::Serving;
+        self.timers.stop(Timer::Suspect);
+        cx.emit(self, EventKind::Recovered { conn: id, silent });
+        self.set_state(cx, State::Ready);
+        self.arm_idle(cx);
+        self.flush(cx);
+        self.watch_silence(cx);
+    }
+
+    pub(super) fn arm_idle(&mut self, cx: &mut Context<'_, T>) {
+        let interval = cx.rng.around(cx.config.liveness.ping_interval);
+        self.timers.set(Timer::Idle, cx.now + interval);
+    }
+
+    fn on_idle(&mut self, cx: &mut Context<'_, T>) {
+        let interval = cx.config.liveness.ping_interval;
+        let Some(conn) = &self.current else { return };
+        let idle = cx.now.since(conn.last_read);
+        if self.purpose == Purpose::Blocking {
+            return self.on_blocking_idle(cx, idle);
+        }
+        if self.mode == Mode::Serving && conn.in_flight.is_empty() && idle >= interval / 2 {
+            self.push_own(cx, Owner::Ping, &Command::new("PING"));
+        }
+        self.arm_idle(cx);
+    }
+
+    /// A connection that waits in BLPOP answers no PING, so another connection asks the server whether it is still there.
+    fn on_blocking_idle(&mut self, cx: &mut Context<'_, T>, idle: Duration) {
+        let Some(conn) = &self.current else { return };
+        if self.mode == Mode::Serving && conn.in_flight.is_empty() {
+            if idle >= BLOCKING_IDLE {
+                self.end(cx, "idle");
+                return;
+            }
+        } else if let Some(server) = &conn.server
+            && let Some(client_id) = server.client_id
+        {
+            cx.notices.push(Notice::Inquire {
+                link: self.id,
+                client_id,
+                run_id: server.run_id.clone(),
+            });
+        }
+        self.arm_idle(cx);
+    }
+
+    /// The answer: whether the server still has the connection.
+    pub(crate) fn on_inquiry_answered(&mut self, cx: &mut Context<'_, T>, gone: bool) {
+        if gone && self.current.is_some() {
+            self.lose(cx, "its server has closed it without our hearing of it", true);
+        }
+    }
+
+    /// The shared link uses another server from now on.
+    pub(crate) fn on_server_replaced(&mut self, cx: &mut Context<'_, T>, run_id: Option<&str>) {
+        let Some(conn) = &self.current else { return };
+        let mine = conn.server.as_ref().and_then(|server| server.run_id.as_deref());
+        let is_same = mine.is_some() && mine == run_id;
+        match self.purpose {
+            Purpose::Blocking if !is_same => {
+                self.lose(cx, "the endpoint leads to another server now", true)
+            }
+            Purpose::Blocking => self.on_idle(cx),
+            // A subscriber hears nothing of a failover from a demoted server: it goes on, with nothing to say.
+            Purpose::Subscriber if !is_same && self.mode == Mode::Serving => {
+                self.suspect(cx, Suspicion::Moved)
+            }
+            Purpose::Subscriber if !is_same && self.lead == Lead::Follower => self.dial_now(cx),
+            _ => {}
+        }
+    }
+
+    /// Settles what has waited until its deadline.
+    fn on_deadline(&mut self, cx: &mut Context<'_, T>) {
+        let (now, why) = (cx.now, self.why());
+        let mut next = self.queue.expire(now, 0, |entry, _| {
+            let text = format!("no connection took the command by its deadline{why}");
+            cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, entry.meta.delivery, text)));
+        });
+        if self.queue.waiting() == 0 {
+            self.queue.compact(0);
+        }
+        let mut blocked = false;
+        if let Some(conn) = &mut self.current {
+            let untaken = conn.untaken();
+            let silence = conn.silence(now).unwrap_or_default();
+            let in_flight = conn.in_flight.expire(now, untaken, |entry, never_handed| {
+                let delivery = if never_handed { entry.meta.delivery } else { Delivery::Unknown };
+                let text = format!("no answer by the deadline; nothing was read for {silence:.1?}");
+                cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, delivery, text)));
+                blocked = true;
+            });
+            next = [next, in_flight].into_iter().flatten().min();
+        }
+        if let Some(next) = next {
+            self.timers.set_no_later(Timer::Deadline, next);
+        }
+        if blocked && self.purpose == Purpose::Blocking {
+            self.drop_blocked(cx, "its deadline has passed");
+        }
+    }
+
+    /// Drops a connection whose blocking command nobody waits for: what it would pop must not be thrown away.
+    pub(super) fn drop_blocked(&mut self, cx: &mut Context<'_, T>, why: &str) {
+        self.lose(cx, why, true);
+    }
+}

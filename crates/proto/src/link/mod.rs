@@ -1,0 +1,417 @@
+//! One node kept reachable for one purpose: its connection, the requests that wait for one, and the dials that lead to the next.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `mod.rs` | accepting, queueing and writing requests |
+//! | [`replies`] | what comes back on the connection |
+//! | [`liveness`] | silence, suspicion, PING, deadlines |
+//! | [`dialing`] | dials and probes, from the first packet to the survey |
+//! | [`adopting`] | putting a probe in the connection's place, the fence, losing a connection |
+//! | [`judge`] | the table that tells dead from slow; no state |
+//!
+//! What becomes of a single request is decided in [`crate::conclude`] only.
+
+mod adopting;
+mod attempt;
+mod backoff;
+pub(crate) mod context;
+mod dialing;
+mod hold;
+mod judge;
+mod liveness;
+mod replies;
+mod subscriptions;
+mod timers;
+
+use std::time::Duration;
+
+use redial_resp::Command;
+
+pub(crate) use self::attempt::Attempt;
+use self::backoff::Backoff;
+use self::context::{Context, Notice};
+use self::hold::Hold;
+pub use self::subscriptions::SubscriptionKind;
+use self::subscriptions::Subscriptions;
+use self::timers::{Timer, TimerTable};
+use crate::config::Endpoint;
+use crate::connection::Connection;
+use crate::connection::backlog::{Backlog, Meta, Owner};
+use crate::connection::identity::{Lineage, Server};
+use crate::delivery::Delivery;
+use crate::error::{Error, ErrorKind};
+use crate::event::{EventKind, State};
+use crate::ids::{ConnId, LinkId};
+use crate::time::Time;
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Everybody's ordinary commands.
+    Shared,
+    /// One blocking command at a time.
+    Blocking,
+    /// Subscriptions.
+    Subscriber,
+}
+
+/// How the link stands to its current connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// No connection, and none wanted.
+    Ended,
+    /// No connection; dials are under way or due.
+    Dialing,
+    /// All is well.
+    Serving,
+    /// Silent for longer than it should be; `spoke`: since then a byte was read, and a probe is to confirm the server.
+    Suspect { spoke: Option<Time>, retransmitting: bool },
+    /// Its server refuses writes as a replica does.
+    Demoted,
+    /// Another server leads; what is in flight finishes first.
+    Moving { to: ConnId },
+    /// The connection `to` is ending the old one on the server.
+    Fencing { to: ConnId },
+}
+
+/// Whether this link may probe on behalf of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lead {
+    /// It does not probe.
+    None,
+    Leader,
+    /// Another link probes the same endpoint; its findings are awaited.
+    Follower,
+    /// It dials for itself: it has no connection, or knows that it must move.
+    Own,
+}
+
+/// A server that was left for another.
+#[derive(Debug)]
+struct Left {
+    run_id: String,
+    at: Time,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Link<T> {
+    pub(crate) id: LinkId,
+    pub(crate) purpose: Purpose,
+    endpoint: Endpoint,
+    state: State,
+    mode: Mode,
+    lead: Lead,
+    queue: Backlog<T>,
+    /// Requests that the server refused during the read that is being handled.
+    returned: Backlog<T>,
+    current: Option<Connection<T>>,
+    attempts: Vec<Attempt<T>>,
+    backoff: Backoff,
+    hold: Hold,
+    timers: TimerTable,
+    /// `tcpi_bytes_acked` at the last look; 0 before the first.
+    acked: u64,
+    /// Of the handshake's one flight.
+    rtt: Duration,
+    /// The last server, when its connection was lost with requests in flight: to be fenced if it is the next one too.
+    lost: Option<Server>,
+    lineage: Option<Lineage>,
+    left: Option<Left>,
+    /// First sends that the retry budget has not been told of.
+    sends: usize,
+    /// Why the last dial failed.
+    cause: Option<String>,
+    subscriptions: Subscriptions,
+}
+
+impl<T: Copy + Default> Link<T> {
+    pub(crate) fn new(id: LinkId, purpose: Purpose, endpoint: Endpoint) -> Self {
+        Self {
+            id,
+            purpose,
+            endpoint,
+            state: State::Wait,
+            mode: Mode::Ended,
+            lead: Lead::None,
+            queue: Backlog::default(),
+            returned: Backlog::default(),
+            current: None,
+            attempts: Vec::new(),
+            backoff: Backoff::default(),
+            hold: Hold::default(),
+            timers: TimerTable::default(),
+            acked: 0,
+            rtt: Duration::ZERO,
+            lost: None,
+            lineage: None,
+            left: None,
+            sends: 0,
+            cause: None,
+            subscriptions: Subscriptions::default(),
+        }
+    }
+
+    pub(crate) const fn state(&self) -> State {
+        self.state
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.mode == Mode::Ended
+    }
+
+    /// True if nothing waits and nothing is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.current.as_ref().is_none_or(|conn| conn.in_flight.is_empty())
+    }
+
+    /// True if the next blocking command can be written at once, or as soon as the dial is through.
+    pub(crate) fn is_free(&self) -> bool {
+        self.is_idle() && matches!(self.mode, Mode::Serving | Mode::Dialing)
+    }
+
+    pub(crate) fn current(&self) -> Option<&Connection<T>> {
+        self.current.as_ref()
+    }
+
+    pub(crate) fn owns(&self, conn: ConnId) -> bool {
+        self.is_current(conn) || self.attempts.iter().any(|attempt| attempt.id == conn)
+    }
+
+    pub(crate) fn is_current(&self, conn: ConnId) -> bool {
+        self.current.as_ref().is_some_and(|current| current.id == conn)
+    }
+
+    /// The connection with this id, the current one or an attempt's.
+    pub(crate) fn connection(&mut self, conn: ConnId) -> Option<&mut Connection<T>> {
+        if self.is_current(conn) {
+            return self.current.as_mut();
+        }
+        self.attempts.iter_mut().find(|attempt| attempt.id == conn)?.connection()
+    }
+
+    fn set_state(&mut self, cx: &mut Context<'_, T>, state: State) {
+        if self.state != state {
+            self.state = state;
+            cx.emit(self, EventKind::State(state));
+        }
+    }
+
+    fn can_write(&self) -> bool {
+        self.mode == Mode::Serving && !self.hold.is_active()
+    }
+
+    /// Takes a request: onto the wire, or into the queue.
+    pub(crate) fn accept(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        seq: u64,
+        token: T,
+        deadline: Time,
+        meta: Meta,
+        command: &Command,
+    ) -> Result<(), Error> {
+        self.timers.set_no_later(Timer::Deadline, deadline);
+        if self.queue.is_empty()
+            && self.can_write()
+            && let Some(conn) = &mut self.current
+        {
+            conn.in_flight.push(seq, token, deadline, meta, command);
+            self.sends += 1;
+            return Ok(());
+        }
+        self.admit(cx, command)?;
+        self.queue.push(seq, token, deadline, meta, command);
+        if let Some(age) = cx.config.offline_queue.age {
+            self.timers.set_no_later(Timer::Deadline, cx.now + age);
+        }
+        Ok(())
+    }
+
+    /// Whether the offline queue has room.
+    fn admit(&self, cx: &Context<'_, T>, command: &Command) -> Result<(), Error> {
+        let refuse = |kind, text: String| Err(Error::new(kind, Delivery::NotSent, text));
+        if self.mode == Mode::Ended {
+            let text = "the client was ended; call `connect()` to start it again".to_owned();
+            return refuse(ErrorKind::Closed, text);
+        }
+        if !cx.config.enable_offline_queue && self.current.is_none() {
+            let text = format!("there is no connection and the offline queue is off{}", self.why());
+            return refuse(ErrorKind::QueueFull, text);
+        }
+        let limits = cx.config.offline_queue;
+        if self.queue.waiting() >= limits.commands
+            || self.queue.bytes().saturating_add(command.encoded_len()) > limits.bytes
+        {
+            let text = format!(
+                "the offline queue is full ({} commands, {} bytes){}",
+                self.queue.waiting(),
+                self.queue.bytes(),
+                self.why()
+            );
+            return refuse(ErrorKind::QueueFull, text);
+        }
+        Ok(())
+    }
+
+    /// For the end of an error's text: why there is no connection, as far as is known.
+    fn why(&self) -> String {
+        let endpoint = &self.endpoint;
+        match (&self.cause, self.mode) {
+            (_, Mode::Serving) => String::new(),
+            (Some(cause), _) => format!("; the last dial of {endpoint} failed: {cause}"),
+            (None, Mode::Demoted) => format!(
+                "; the server at {endpoint} is a replica now, and no primary was found there yet"
+            ),
+            (None, Mode::Suspect { .. }) => format!("; {endpoint} does not answer"),
+            (None, _) => format!("; {endpoint} was not reached yet"),
+        }
+    }
+
+    /// A request of the link's own, behind everything else.
+    fn push_own(&mut self, cx: &mut Context<'_, T>, owner: Owner, command: &Command) {
+        let meta = Meta {
+            owner,
+            class: crate::command::Class::READ,
+            resend: crate::delivery::Resend::Never,
+            delivery: Delivery::NotSent,
+        };
+        if let Some(conn) = &mut self.current {
+            conn.in_flight.push(cx.ids.request(), T::default(), Time::NEVER, meta, command);
+        }
+    }
+
+    /// Writes what waits, as far as it may be written.
+    fn flush(&mut self, cx: &mut Context<'_, T>) {
+        if !self.can_write() {
+            return;
+        }
+        if let Some(conn) = &mut self.current
+            && !self.queue.is_empty()
+        {
+            self.sends += self.queue.len();
+            conn.in_flight.append(&mut self.queue);
+        }
+        if self.purpose == Purpose::Blocking && self.is_idle() {
+            cx.notices.push(Notice::Free);
+        }
+    }
+
+    /// Gives the driver what is to be written on this connection.
+    pub(crate) fn take_writes(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        conn: ConnId,
+        each: impl FnMut(bytes::Bytes),
+    ) {
+        cx.budget.deposit(std::mem::take(&mut self.sends));
+        let Some(found) = self.connection(conn) else { return };
+        found.take_writes(cx.now, each);
+        if self.is_current(conn) {
+            self.watch_silence(cx);
+        }
+    }
+
+    /// Nobody waits for this request any more. True if it was here.
+    pub(crate) fn abandon(&mut self, cx: &mut Context<'_, T>, seq: u64) -> bool {
+        if self.queue.abandon(seq, 0) {
+            if self.queue.is_mostly_dead() || self.queue.waiting() == 0 {
+                self.queue.compact(0);
+            }
+            return true;
+        }
+        let Some(conn) = &mut self.current else { return false };
+        let untaken = conn.untaken();
+        let found = conn.in_flight.abandon(seq, untaken);
+        if found && self.purpose == Purpose::Blocking {
+            // What it waits for would be popped and thrown away.
+            self.drop_blocked(cx, "its caller went away");
+        }
+        found
+    }
+
+    /// Takes the oldest of the commands that wait for a connection of their own.
+    pub(crate) fn take_blocked(&mut self, cx: &mut Context<'_, T>, waiting: &mut Backlog<T>) {
+        self.queue.append_first(waiting);
+        if let Some(deadline) = self.queue.front().map(|entry| entry.deadline) {
+            self.timers.set_no_later(Timer::Deadline, deadline);
+        }
+        if self.can_write()
+            && let Some(conn) = &mut self.current
+        {
+            conn.in_flight.append(&mut self.queue);
+            self.arm_idle(cx);
+        }
+    }
+
+    /// Wants a channel, or does not want it any more.
+    pub(crate) fn subscribe(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        kind: SubscriptionKind,
+        channel: &[u8],
+        wanted: bool,
+    ) {
+        let changed = if wanted {
+            self.subscriptions.want(kind, channel)
+        } else {
+            self.subscriptions.unwant(kind, channel)
+        };
+        if changed && self.current.is_some() {
+            let command = self.subscriptions.ask(kind, channel, wanted);
+            self.push_own(cx, Owner::Subscription, &command);
+        }
+    }
+
+    /// Asks this link's server after the blocked connection of another link.
+    pub(crate) fn inquire(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        link: LinkId,
+        client_id: i64,
+        run_id: Option<&str>,
+    ) {
+        // Of another server the question would make no sense, and while this link is suspect its own fate decides.
+        if self.mode == Mode::Serving && run_id.is_some() && self.run_id() == run_id {
+            let mut command = Command::new("CLIENT LIST ID");
+            command.push_int(client_id);
+            self.push_own(cx, Owner::Inquiry(link.0), &command);
+        }
+    }
+
+    pub(crate) fn on_dial_failed(&mut self, cx: &mut Context<'_, T>, conn: ConnId, text: String) {
+        self.on_attempt_failed(cx, conn, &dialing::Failure::Answered, text);
+    }
+
+    pub(crate) fn on_written(&mut self, cx: &mut Context<'_, T>, conn: ConnId, bytes: usize) {
+        if let Some(conn) = self.connection(conn) {
+            conn.on_written(cx.now, bytes);
+        }
+    }
+
+    /// A socket is at its end.
+    pub(crate) fn on_closed(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        conn: ConnId,
+        text: Option<String>,
+    ) {
+        let text = text.unwrap_or_else(|| "the server closed the connection".to_owned());
+        if self.is_current(conn) {
+            self.lose(cx, &text, false);
+        } else {
+            self.on_attempt_failed(cx, conn, &dialing::Failure::Answered, text);
+        }
+    }
+
+    /// Answers everything that waits with an error, in order.
+    fn fail_queue(&mut self, cx: &mut Context<'_, T>, kind: ErrorKind, text: &str) {
+        let queue = std::mem::take(&mut self.queue);
+        queue.sift(|_, entry| {
+            if entry.meta.owner == Owner::Caller {
+                cx.answer(entry.token, Err(Error::new(kind, entry.meta.delivery, text)));
+            }
+            false
+        });
+    }
+}

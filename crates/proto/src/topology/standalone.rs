@@ -1,0 +1,30 @@
+//! One endpoint, whoever is behind it.
+
+use redial_resp::Command;
+
+use super::Topology;
+use crate::config::{Config, Endpoint, WantedRole};
+use crate::connection::identity::{Role, Server};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Standalone {
+    endpoint: Endpoint,
+    wanted: WantedRole,
+}
+
+impl Standalone {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { endpoint: config.endpoint.clone(), wanted: config.wanted_role }
+    }
+}
+
+impl Topology for Standalone {
+    fn route(&self, _: &Command) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn judge(&self, server: &Server) -> bool {
+        self.wanted == WantedRole::Any || server.role != Role::Replica
+    }
+}
