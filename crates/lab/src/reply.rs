@@ -18,7 +18,7 @@ pub enum Reply {
     /// A null string or array.
     Nil,
     /// `*n`
-    Array(Vec<Reply>),
+    Array(Vec<Self>),
 }
 
 /// Control replies nest a few levels at most; deeper is not a Redis that speaks.

@@ -1,34 +1,43 @@
 //! The lab: its construction, its topology and the faults, each handed to the part that does it.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::Server;
-use crate::{FlowInfo, HostId, LabError, LabOptions, WireStats};
+use super::enter::{Session, doing, session};
+use super::keeper::Keeper;
+use super::place::{Network, Plan};
+use super::program::Program;
+use super::server::{LOOK_EVERY, Server, Setup};
+use super::wire::{CLIENT_IP, Devices, PerHost, Switch, Wire};
+use super::{scratch, sys, warden};
+use crate::options::{ENDPOINT_IP, ENDPOINT_NAME, PORT};
+use crate::{Endpoint, FlowInfo, HostId, LabError, LabOptions, WireStats};
 
-/// Moves the process into namespaces of its own (network, mount, and without root a user
-/// namespace), in which labs can be made.
-///
-/// To be called first thing in `main`, while the process has one thread. Afterwards the process has
-/// no network but its labs; its unix sockets and files are as before, except that
-/// `/etc/resolv.conf` and `/etc/nsswitch.conf` are the lab's. A small child process is left waiting,
-/// that kills whatever the lab started if this process ends in any way.
-///
-/// # Errors
-/// [`LabError::Forbidden`] where the system forbids it, with what forbids it and what to do.
-pub fn enter() -> Result<(), LabError> {
-    Err(LabError::Unsupported)
-}
+/// How long two idle servers may take to get in sync.
+const SYNC_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Two servers, the client's host and the wire between them.
 ///
 /// Its methods may be called from any thread. Dropping it ends the servers and every process in the
 /// client's network, and removes everything it made.
 #[derive(Debug)]
-pub struct Lab {}
+pub struct Lab {
+    url: String,
+    server_version: String,
+    servers: PerHost<Server>,
+    client: Network,
+    wire: Wire,
+    keeper: Arc<Keeper>,
+    directory: PathBuf,
+}
 
-#[allow(clippy::unimplemented)]
 impl Lab {
     /// Starts both servers, makes B a replica of A, waits until it is in sync, and leads the
     /// endpoint to A.
@@ -36,72 +45,153 @@ impl Lab {
     /// # Errors
     /// [`LabError::NotEntered`] without [`enter`]; [`LabError::NoServer`] without a server program;
     /// [`LabError::Forbidden`] where TUN devices are not to be had.
-    pub fn start(_options: LabOptions) -> Result<Self, LabError> {
-        Err(LabError::NotEntered)
+    pub fn start(options: LabOptions) -> Result<Self, LabError> {
+        let session = session()?;
+        let url = match (options.endpoint, &session.no_names) {
+            (Endpoint::Address, _) => format!("redis://{ENDPOINT_IP}:{PORT}"),
+            (Endpoint::Dns, None) => format!("redis://{ENDPOINT_NAME}:{PORT}"),
+            (Endpoint::Dns, Some(why)) => {
+                let doing = "redirect the resolution of names; use an address as the endpoint";
+                return Err(LabError::System {
+                    doing: doing.into(),
+                    source: io::Error::other(&**why),
+                });
+            }
+        };
+        let program = Program::find(options.server_bin.as_deref())?;
+        let keeper = Arc::new(Keeper::start().map_err(doing("start a thread"))?);
+        let (networks, client, wire) = build_network(session, &options)?;
+        let directory = scratch::path(&session.scratch).join(next_name());
+        let start = |host: HostId| {
+            let setup = Setup {
+                program: program.clone(),
+                arguments: options.server_args.clone(),
+                directory: directory.join(host.to_string()),
+                network: networks[host].namespace(),
+                keeper: Arc::clone(&keeper),
+            };
+            Server::start(host, setup)
+        };
+        let servers = PerHost::new(start(HostId::A)?, start(HostId::B)?);
+        let server_version = version(&servers[HostId::A])?;
+        let lab = Self { url, server_version, servers, client, wire, keeper, directory };
+        lab.demote(HostId::B)?;
+        lab.wait_for_sync(HostId::B, SYNC_PATIENCE)?;
+        Ok(lab)
     }
 
     /// The endpoint, as the client gets it in `REDIS_URL`: `redis://10.77.0.100:6379` or
     /// `redis://redis.drill:6379`.
     #[must_use]
     pub fn url(&self) -> String {
-        unimplemented!()
+        self.url.clone()
     }
 
     /// Product and version as the running server tells: `redis 7.0.15`, `valkey 8.1.1`.
     #[must_use]
     pub fn server_version(&self) -> &str {
-        unimplemented!()
+        &self.server_version
     }
 
     /// A command that will run on the client's host, with `REDIS_URL` set.
     ///
     /// The child is killed when the *thread* that spawned it ends, so spawn it with [`Lab::spawn`]
     /// or from a thread that outlives it.
-    pub fn client_command(&self, _program: impl AsRef<OsStr>) -> Command {
-        unimplemented!()
+    pub fn client_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env("REDIS_URL", &self.url);
+        sys::run_in(&mut command, sys::Place { network: self.client.namespace(), directory: None });
+        command
     }
 
     /// Spawns the command from a thread that lives as long as the lab.
     ///
     /// # Errors
     /// [`LabError::System`], naming the program, where it can't be started.
-    pub fn spawn(&self, _command: Command) -> Result<Child, LabError> {
-        unimplemented!()
+    pub fn spawn(&self, command: Command) -> Result<Child, LabError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        self.keeper.spawn(command).map_err(doing(format!("run {program}")))
     }
 
     /// Runs a closure on a thread of its own inside the client's network, and waits for its end.
-    pub fn on_client_host<T: Send>(&self, _run: impl FnOnce() -> T + Send) -> Result<T, LabError> {
-        unimplemented!()
+    pub fn on_client_host<T: Send>(&self, run: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        self.client.run(run)
     }
 
     /// A server, to be asked, stopped, killed, frozen, restarted.
     #[must_use]
-    pub fn server(&self, _host: HostId) -> &Server {
-        unimplemented!()
+    pub fn server(&self, host: HostId) -> &Server {
+        &self.servers[host]
     }
 
     // --- who is primary -------------------------------------------------------------------------
 
     /// Makes the host's server a primary (`REPLICAOF NO ONE`). Returns when it takes writes.
-    pub fn promote(&self, _host: HostId) -> Result<(), LabError> {
-        unimplemented!()
+    pub fn promote(&self, host: HostId) -> Result<(), LabError> {
+        self.servers[host].expect_ok(&["REPLICAOF", "NO", "ONE"]).map(drop)
     }
 
     /// Makes the host's server a replica of the other host's (`REPLICAOF`). Its clients' connections
     /// stay open. Returns at once; see [`Lab::wait_for_sync`].
-    pub fn demote(&self, _host: HostId) -> Result<(), LabError> {
-        unimplemented!()
+    pub fn demote(&self, host: HostId) -> Result<(), LabError> {
+        let primary = host.other().ip().to_string();
+        self.servers[host].expect_ok(&["REPLICAOF", &primary, &PORT.to_string()]).map(drop)
     }
 
     /// The cooperative swap: `FAILOVER TO … TIMEOUT` from the present primary to `to`. Returns when
     /// `to` is primary and the other its replica. Does not move the endpoint.
-    pub fn failover(&self, _to: HostId, _timeout: Duration) -> Result<(), LabError> {
-        unimplemented!()
+    pub fn failover(&self, to: HostId, timeout: Duration) -> Result<(), LabError> {
+        let (old, new) = (&self.servers[to.other()], &self.servers[to]);
+        let millis = timeout.as_millis().to_string();
+        let (ip, port) = (to.ip().to_string(), PORT.to_string());
+        old.expect_ok(&["FAILOVER", "TO", &ip, &port, "TIMEOUT", &millis])?;
+        // The server gives up by itself after the timeout; what follows is a handshake between the two.
+        let deadline = Instant::now() + timeout + Server::PATIENCE;
+        loop {
+            let state = old.info("replication", "master_failover_state")?;
+            let swapped = role(old)? == "slave" && role(new)? == "master";
+            match state.as_deref() {
+                Some("no-failover") | None if swapped => return Ok(()),
+                Some("no-failover") | None if role(old)? == "master" => {
+                    let what = format!("it gave up the failover to {to}; its log tells why");
+                    return Err(LabError::Server { host: to.other(), what });
+                }
+                _ if Instant::now() > deadline => {
+                    return Err(LabError::Timeout {
+                        what: format!("the failover to {to}"),
+                        after: timeout + Server::PATIENCE,
+                    });
+                }
+                _ => thread::sleep(LOOK_EVERY),
+            }
+        }
     }
 
     /// Waits until the replica on this host is connected and has all that its primary has.
-    pub fn wait_for_sync(&self, _replica: HostId, _timeout: Duration) -> Result<(), LabError> {
-        unimplemented!()
+    pub fn wait_for_sync(&self, replica: HostId, timeout: Duration) -> Result<(), LabError> {
+        let deadline = Instant::now() + timeout;
+        let (replica, primary) = (&self.servers[replica], &self.servers[replica.other()]);
+        let offset = |server: &Server, field: &str| -> Result<Option<i64>, LabError> {
+            Ok(server.info("replication", field)?.and_then(|value| value.parse().ok()))
+        };
+        let mut wanted = None;
+        loop {
+            if replica.info("replication", "master_link_status")?.as_deref() == Some("up") {
+                // What the primary has now: under load it is always ahead.
+                let wanted = match wanted {
+                    Some(wanted) => wanted,
+                    None => *wanted.insert(offset(primary, "master_repl_offset")?),
+                };
+                if offset(replica, "slave_repl_offset")? >= wanted {
+                    return Ok(());
+                }
+            }
+            if Instant::now() > deadline {
+                let what = format!("the sync of replica {}", replica.host());
+                return Err(LabError::Timeout { what, after: timeout });
+            }
+            thread::sleep(LOOK_EVERY);
+        }
     }
 
     // --- where the endpoint leads ---------------------------------------------------------------
@@ -109,14 +199,14 @@ impl Lab {
     /// Leads new flows (or new answers of the name server) to this host. With `None` the SYN of any
     /// new flow of the client vanishes, whatever it is addressed to. Flows that exist are not moved,
     /// and a SYN that is sent again belongs to the flow, and host, of the first.
-    pub fn point_endpoint(&self, _to: Option<HostId>) {
-        unimplemented!()
+    pub fn point_endpoint(&self, to: Option<HostId>) {
+        self.wire.with(|switch| switch.point_endpoint(to));
     }
 
     /// Where the endpoint leads now.
     #[must_use]
     pub fn endpoint(&self) -> Option<HostId> {
-        unimplemented!()
+        self.wire.with(|switch| switch.target())
     }
 
     // --- faults ---------------------------------------------------------------------------------
@@ -124,50 +214,51 @@ impl Lab {
     /// From now on no packet leaves or reaches the host: no FIN, no RST, no ICMP. What had left it
     /// before still arrives. Its server goes on running behind the silence, so that its data can be
     /// read past the wire.
-    pub fn power_off(&self, _host: HostId) {
-        unimplemented!()
+    pub fn power_off(&self, host: HostId) {
+        self.wire.with(|switch| switch.faults.powered_off[host] = true);
     }
 
     /// Ends [`Lab::power_off`]. The host comes back *with* its state; for a host that lost it, restart the
     /// server first.
-    pub fn power_on(&self, _host: HostId) {
-        unimplemented!()
+    pub fn power_on(&self, host: HostId) {
+        self.wire.with(|switch| switch.faults.powered_off[host] = false);
     }
 
     /// While on, every packet between the client and either host is dropped, both ways, those on
     /// their way included. Replication between the hosts, and the name server, are not affected.
-    pub fn partition(&self, _on: bool) {
-        unimplemented!()
+    pub fn partition(&self, on: bool) {
+        self.wire.with(|switch| switch.partition(on));
     }
 
     /// While on, everything that the host sends to the client is dropped, except SYN-ACKs: replies,
     /// bare acknowledgements, FIN and RST. So commands arrive and are applied, and the client hears
     /// nothing; new connections are accepted and then as mute as the old ones.
-    pub fn drop_replies(&self, _host: HostId, _on: bool) {
-        unimplemented!()
+    pub fn drop_replies(&self, host: HostId, on: bool) {
+        self.wire.with(|switch| switch.faults.replies_dropped[host] = on);
     }
 
     /// While on, packets between the client and the host, both ways, are held in order; turning it
     /// off delivers them all. Nothing is lost.
-    pub fn hold(&self, _host: HostId, _on: bool) {
-        unimplemented!()
+    pub fn hold(&self, host: HostId, on: bool) {
+        self.wire.with(|switch| switch.hold(Instant::now(), host, on));
     }
 
     /// Sends a RST to both ends of every flow between the client and the host, behind what is on its
     /// way already. Returns the number of flows.
-    pub fn reset_flows(&self, _host: HostId) -> usize {
-        unimplemented!()
+    pub fn reset_flows(&self, host: HostId) -> usize {
+        self.wire.with(|switch| switch.reset_flows(Instant::now(), host))
     }
 
     /// The next `n` new flows complete TCP's handshake, and then everything with payload that the
     /// client sends on them vanishes: connected, and never answered.
-    pub fn half_dead_dials(&self, _n: u32) {
-        unimplemented!()
+    pub fn half_dead_dials(&self, n: u32) {
+        self.wire.with(|switch| switch.faults.half_dead_dials = n);
     }
 
     /// For this long, SYNs of new flows of the client vanish; zero ends it.
-    pub fn blackhole_new_flows(&self, _duration: Duration) {
-        unimplemented!()
+    pub fn blackhole_new_flows(&self, duration: Duration) {
+        let until = Instant::now().checked_add(duration);
+        self.wire.with(|switch| switch.faults.blackhole_until = until);
     }
 
     // --- what the wire saw ----------------------------------------------------------------------
@@ -176,12 +267,58 @@ impl Lab {
     /// the newest). Names resolved, and flows of the lab's own, are not among them.
     #[must_use]
     pub fn flows(&self) -> Vec<FlowInfo> {
-        unimplemented!()
+        self.wire.with(|switch| switch.flows())
     }
 
     /// Totals of the wire.
     #[must_use]
     pub fn wire_stats(&self) -> WireStats {
-        unimplemented!()
+        self.wire.with(|switch| switch.stats())
     }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // What the program under test started in turn has no other owner.
+        warden::kill_all_in("net", self.client.identity());
+        for host in HostId::ALL {
+            let _ = self.servers[host].kill();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn build_network(
+    session: &Session,
+    options: &LabOptions,
+) -> Result<(PerHost<Network>, Network, Wire), LabError> {
+    let host = |host: HostId| {
+        // Both hosts answer for the endpoint's address themselves: nothing is rewritten on the wire,
+        // as behind a load balancer with direct server return.
+        Network::make(session, &Plan { ip: host.ip(), also: Some(ENDPOINT_IP), tcp_retries2: None })
+    };
+    let (network_a, a) = host(HostId::A)?;
+    let (network_b, b) = host(HostId::B)?;
+    let plan = Plan { ip: CLIENT_IP, also: None, tcp_retries2: options.tcp_retries2 };
+    let (network_client, client) = Network::make(session, &plan)?;
+    let wire = Wire::start(Switch::new(options.rtt / 2, HostId::A), Devices { client, a, b })
+        .map_err(doing("start the wire"))?;
+    Ok((PerHost::new(network_a, network_b), network_client, wire))
+}
+
+/// A name that no other lab of this process has.
+fn next_name() -> String {
+    static LABS: AtomicU32 = AtomicU32::new(0);
+    format!("lab-{}", LABS.fetch_add(1, Ordering::Relaxed))
+}
+
+fn role(server: &Server) -> Result<String, LabError> {
+    Ok(server.info("replication", "role")?.unwrap_or_default())
+}
+
+fn version(server: &Server) -> Result<String, LabError> {
+    if let Some(version) = server.info("server", "valkey_version")? {
+        return Ok(format!("valkey {version}"));
+    }
+    Ok(format!("redis {}", server.info("server", "redis_version")?.unwrap_or_default()))
 }

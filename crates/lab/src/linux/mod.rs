@@ -1,7 +1,18 @@
-//! The lab on Linux.
+//! The lab on Linux: namespaces, TUN devices, processes.
 
+mod control;
+mod enter;
+mod forbidden;
+mod keeper;
 mod lab;
+mod place;
+mod program;
+mod scratch;
 mod server;
+mod sys;
+mod warden;
+mod wire;
 
-pub use lab::{Lab, enter};
+pub use enter::enter;
+pub use lab::Lab;
 pub use server::Server;
