@@ -24,6 +24,8 @@
 //! }
 //! ```
 
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is no lab to use them"))]
+
 mod error;
 mod flow;
 mod options;
