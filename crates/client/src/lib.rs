@@ -1,1 +1,42 @@
-//! To be written.
+//! A Redis client whose connections outlive failovers.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), redial::Error> {
+//! let client = redial::Client::connect("redis://localhost").await?;
+//! client.cmd("SET").arg("colour").arg("blue").run().await?;
+//! let colour: Option<String> = client.cmd("GET").arg("colour").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! When the server's host loses power, hangs, or is demoted, the client notices within about half a second, asks the endpoint who leads now, and goes
+//! on there as soon as anybody does. Every request settles: with its reply, or with an [`Error`] whose [`delivery`](Error::delivery) says whether
+//! it ran. What surely did not run is sent again by itself; what may have run only if that is harmless, or you said so ([`Resend`]).
+
+mod arg;
+mod buffers;
+mod builder;
+mod client;
+mod driver;
+mod error;
+mod events;
+mod pipeline;
+mod request;
+mod retry;
+mod subscription;
+mod url;
+
+pub use redial_proto::{
+    ConnId, Delivery, Event, EventKind, Lineage, LinkId, Liveness, Protocol, Purpose, QueueLimits,
+    RejectionCause, Resend, Role, Server, State, Suspicion, WantedRole,
+};
+pub use redial_resp::{Command, DecodeError, FromReply, OwnedValue as Value, ServerError};
+
+pub use crate::arg::ToArg;
+pub use crate::builder::Builder;
+pub use crate::client::Client;
+pub use crate::error::{Error, ErrorKind};
+pub use crate::events::Events;
+pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};
+pub use crate::request::{Cmd, Request};
+pub use crate::subscription::{Message, Subscription};

@@ -1,0 +1,174 @@
+//! Options. None must be set: the promises hold by default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redial_proto::{
+    Config, Credentials, Delivery, Endpoint, Liveness, Protocol, QueueLimits, Resend, WantedRole,
+};
+
+use crate::client::Client;
+use crate::error::{CoreErrorKind, Error};
+use crate::retry::RetryStrategy;
+use crate::url;
+
+/// How long [`Builder::connect`] waits for the first connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a client is made from.
+#[must_use = "a builder does nothing until `connect` or `build`"]
+#[derive(Clone, Debug)]
+pub struct Builder {
+    config: Config,
+    retry: Option<RetryStrategy>,
+}
+
+impl Builder {
+    /// From a URL, see [`Client::connect`].
+    ///
+    /// # Errors
+    /// The URL is malformed; the text says what and how it should look.
+    pub fn from_url(url: &str) -> Result<Self, Error> {
+        url::parse(url).map(Self::with_config)
+    }
+
+    /// A TCP endpoint. The host is a name or an address, without brackets.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self::with_config(Config::new(Endpoint::Tcp { host: host.into(), port }))
+    }
+
+    /// A unix socket.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::with_config(Config::new(Endpoint::Unix(path.into())))
+    }
+
+    const fn with_config(config: Config) -> Self {
+        Self { config, retry: None }
+    }
+
+    /// User and password. Default: those of the URL, or none.
+    pub fn credentials(mut self, username: Option<&str>, password: &str) -> Self {
+        self.config.session.credentials = Some(Credentials {
+            username: username.map(str::to_owned),
+            password: password.to_owned(),
+        });
+        self
+    }
+
+    /// The database to select. Default: that of the URL, or 0.
+    pub const fn database(mut self, database: u32) -> Self {
+        self.config.session.database = database;
+        self
+    }
+
+    /// A name for `CLIENT LIST`. Default: none.
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.config.session.client_name = Some(name.into());
+        self
+    }
+
+    /// RESP3 with fallback (default), or RESP2 without asking.
+    pub const fn protocol(mut self, protocol: Protocol) -> Self {
+        self.config.session.protocol = protocol;
+        self
+    }
+
+    /// From a request's acceptance to its answer, resends included. Default 10 s.
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.config.request_timeout = timeout;
+        self
+    }
+
+    /// What may be sent again by itself. Default [`Resend::Safe`].
+    pub const fn resend(mut self, resend: Resend) -> Self {
+        self.config.resend = resend;
+        self
+    }
+
+    /// When silence becomes a question, and when an answer.
+    pub const fn liveness(mut self, liveness: Liveness) -> Self {
+        self.config.liveness = liveness;
+        self
+    }
+
+    /// Bounds of what waits while no connection takes it. Default 200,000 commands, 128 MiB.
+    pub const fn offline_queue(mut self, limits: QueueLimits) -> Self {
+        self.config.offline_queue = limits;
+        self
+    }
+
+    /// Whether requests wait while there is no connection. Default true; otherwise they fail at once with NotSent.
+    pub const fn enable_offline_queue(mut self, enable: bool) -> Self {
+        self.config.enable_offline_queue = enable;
+        self
+    }
+
+    /// After this many failed dials in a row everything that waits fails, as in ioredis. Default: no limit but the deadline.
+    pub const fn max_retries_per_request(mut self, most: Option<u32>) -> Self {
+        self.config.max_retries_per_request = most;
+        self
+    }
+
+    /// Connections for blocking commands at the most. Default 64.
+    pub const fn max_blocking_connections(mut self, most: usize) -> Self {
+        self.config.max_blocking_connections = most;
+        self
+    }
+
+    /// Take whatever server answers, or a primary only (default).
+    pub const fn wanted_role(mut self, role: WantedRole) -> Self {
+        self.config.wanted_role = role;
+        self
+    }
+
+    /// Refuse a server whose data does not descend from what this client has seen. Default false: an event tells.
+    pub const fn refuse_unrelated_history(mut self, refuse: bool) -> Self {
+        self.config.refuse_unrelated_history = refuse;
+        self
+    }
+
+    /// Decides the pause before each dial of an outage: the number of the attempt, from 1, and why the last one failed; `None` ends the
+    /// client until [`Client::reconnect`]. Called on the driver's task: it must not block. Default: about 100 ms for 20 s, then exponential with
+    /// jitter up to 2 s. Probes of a connection that still exists are not asked about.
+    pub fn retry_strategy(
+        mut self,
+        strategy: impl Fn(u32, &str) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.custom_retry = true;
+        self.retry = Some(RetryStrategy::new(strategy));
+        self
+    }
+
+    /// A client that begins to connect at once; requests wait in its offline queue. Needs to be called in a tokio runtime.
+    #[must_use]
+    pub fn build(self) -> Client {
+        Client::start(self)
+    }
+
+    /// Connects, and returns when the first connection is ready.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect(self) -> Result<Client, Error> {
+        let endpoint = self.config.endpoint.clone();
+        let client = self.build();
+        let mut events = client.events();
+        if let Ok(ready) = tokio::time::timeout(CONNECT_WITHIN, client.ready()).await {
+            return ready.map(|()| client);
+        }
+        let mut reason = String::from("nothing answered");
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await {
+            if let Ok(redial_proto::EventKind::DialFailed { cause, .. }) =
+                event.map(|event| event.kind)
+            {
+                reason = cause;
+            }
+        }
+        let text = format!("{endpoint} was not reached within {CONNECT_WITHIN:?}: {reason}");
+        Err(redial_proto::Error::new(CoreErrorKind::Unreachable, Delivery::NotSent, text).into())
+    }
+
+    pub(crate) fn into_parts(self) -> (Config, Option<RetryStrategy>) {
+        (self.config, self.retry)
+    }
+}

@@ -1,0 +1,174 @@
+//! The handle that programs hold.
+
+use std::sync::Arc;
+
+use redial_proto::{Core, EventKind, Input, Purpose, State, SubscriptionKind};
+
+use crate::builder::Builder;
+use crate::driver::mailbox::Mailbox;
+use crate::driver::process;
+use crate::driver::task::Driver;
+use crate::error::{CoreErrorKind, Error};
+use crate::events::{Events, Hub};
+use crate::pipeline::Pipeline;
+use crate::request::Cmd;
+use crate::subscription::Subscription;
+
+/// A client of one endpoint. Cheap to clone; all clones share its connections, and the last one to go closes them.
+///
+/// Commands of all clones go over one shared connection, in the order in which they were first polled; what arrives together is written
+/// together. Blocking commands and subscriptions have connections of their own.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Handle>);
+
+/// What clones and requests share; its end ends the driver.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.with(|state| state.is_abandoned = true);
+    }
+}
+
+impl Client {
+    /// Connects to the server that the URL names, with defaults for all else: `redis://[user:password@]host[:port][/database]`,
+    /// `redis+unix:///path/to/socket[?db=N]`.
+    ///
+    /// Returns when the first connection is ready. Cancel safe: nothing goes on when the future is dropped. Needs a tokio runtime with time and
+    /// I/O enabled.
+    ///
+    /// # Errors
+    /// The URL is malformed; the server refuses the credentials; or no connection was ready within 10 s, with the reason of the last dial.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder(url)?.connect().await
+    }
+
+    /// Options beside the URL.
+    ///
+    /// # Errors
+    /// The URL is malformed.
+    pub fn builder(url: &str) -> Result<Builder, Error> {
+        Builder::from_url(url)
+    }
+
+    pub(crate) fn start(builder: Builder) -> Self {
+        let (config, retry) = builder.into_parts();
+        let budget = process::budget(&config.endpoint);
+        let mailbox = Mailbox::new(Core::new(config, budget, fastrand::u64(..)));
+        let hub = Arc::new(Hub::default());
+        let client =
+            Self(Arc::new(Handle { mailbox: Arc::clone(&mailbox), hub: Arc::clone(&hub) }));
+        client.input(Input::Connect);
+        tokio::spawn(Driver::new(mailbox, hub, retry));
+        client
+    }
+
+    fn input(&self, input: Input) {
+        self.0.mailbox.input(input);
+    }
+
+    /// A command by name; arguments follow with [`Cmd::arg`], `.await` sends it. A name of two words (`"CLIENT LIST"`) is sent as two.
+    ///
+    /// Commands that change the state of the connection (SELECT, MULTI, SUBSCRIBE, …) are refused with an error that says what to use instead.
+    pub fn cmd<R>(&self, name: &str) -> Cmd<R> {
+        Cmd::new(Arc::clone(&self.0), name)
+    }
+
+    /// Several commands in one go.
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline::new(Arc::clone(&self.0))
+    }
+
+    /// Subscribes to a channel. Restored on every new connection; an interruption is announced with [`EventKind::Gap`].
+    ///
+    /// Returns when the server has confirmed it; there is no deadline, since a subscription is a wish that outlives outages. Cancel safe.
+    ///
+    /// # Errors
+    /// The server refuses it (ACL), or the client was ended.
+    pub async fn subscribe(&self, channel: impl AsRef<[u8]>) -> Result<Subscription, Error> {
+        Subscription::open(Arc::clone(&self.0), SubscriptionKind::Channel, channel.as_ref()).await
+    }
+
+    /// As [`Self::subscribe`], to all channels that match a glob pattern.
+    ///
+    /// # Errors
+    /// As [`Self::subscribe`].
+    pub async fn psubscribe(&self, pattern: impl AsRef<[u8]>) -> Result<Subscription, Error> {
+        Subscription::open(Arc::clone(&self.0), SubscriptionKind::Pattern, pattern.as_ref()).await
+    }
+
+    /// What happens on the connections, from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.0.hub.events()
+    }
+
+    /// The state of the shared connection.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.0.mailbox.lock().core.state()
+    }
+
+    /// The server behind the shared connection, as it presented itself; `None` without a connection.
+    #[must_use]
+    pub fn server(&self) -> Option<redial_proto::Server> {
+        self.0.mailbox.lock().core.server().cloned()
+    }
+
+    /// Waits until the shared connection is ready. Cancel safe; no deadline.
+    ///
+    /// # Errors
+    /// The client was ended, or the server refuses it: wrong password, missing rights, no such database.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut events = self.events();
+        let mut state = self.state();
+        loop {
+            match state {
+                State::Ready | State::Suspect => return Ok(()),
+                State::End => return Err(Error::closed("the client has ended")),
+                _ => {}
+            }
+            match events.next().await {
+                None => return Err(Error::closed("the client has ended")),
+                Some(Ok(event)) => {
+                    if let EventKind::DialFailed { cause, needs_attention: true, .. } = event.kind {
+                        let text = format!("the server refuses this client: {cause}");
+                        let kind = CoreErrorKind::Auth;
+                        return Err(redial_proto::Error::new(
+                            kind,
+                            redial_proto::Delivery::NotSent,
+                            text,
+                        )
+                        .into());
+                    }
+                    if event.purpose == Purpose::Shared {
+                        state = self.state();
+                    }
+                }
+                Some(Err(_missed)) => state = self.state(),
+            }
+        }
+    }
+
+    /// Ends the client when everything accepted so far has settled; later requests fail with NotSent. Returns when that is done. Cancel safe: it
+    /// ends all the same.
+    pub async fn quit(&self) {
+        let mut events = self.events();
+        self.input(Input::Quit);
+        while self.state() != State::End && events.next().await.is_some() {}
+    }
+
+    /// Ends the client at once: what waits fails with NotSent, what is in flight with what is known of it.
+    pub fn disconnect(&self) {
+        self.input(Input::Disconnect);
+    }
+
+    /// Starts again after [`Self::quit`], [`Self::disconnect`] or a retry strategy that gave up; nothing otherwise.
+    pub fn reconnect(&self) {
+        self.input(Input::Connect);
+    }
+}

@@ -1,0 +1,122 @@
+//! Where callers and the driver meet: the core and the reply places, under one short lock.
+//!
+//! Callers encode straight into the connection's write buffer. A channel to the driver and a oneshot back cost half as much again at 512
+//! callers (docs/design/driver.md).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use redial_proto::{Core, Input, RequestId, RequestOptions, Time};
+use redial_resp::Command;
+
+use super::slots::{Slots, Token};
+
+/// The meeting place of one client.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+    epoch: Instant,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) core: Core<Token>,
+    pub(crate) slots: Slots,
+    driver: Option<Waker>,
+    /// The driver has been woken, and has not run since.
+    is_notified: bool,
+    /// No handle is left, or the driver's runtime is gone.
+    pub(crate) is_abandoned: bool,
+}
+
+impl Mailbox {
+    pub(crate) fn new(core: Core<Token>) -> Arc<Self> {
+        let state = State {
+            core,
+            slots: Slots::default(),
+            driver: None,
+            is_notified: false,
+            is_abandoned: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), epoch: Instant::now() })
+    }
+
+    /// No code of a user runs under the lock, so a poisoned one means a bug of ours elsewhere; going on beats hanging every caller.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time::from_micros(self.epoch.elapsed().as_micros() as u64)
+    }
+
+    pub(crate) fn instant(&self, time: Time) -> Option<Instant> {
+        self.epoch.checked_add(std::time::Duration::from_micros(time.as_micros()))
+    }
+
+    /// Does something to the state and wakes the driver.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        self.refresh(&mut state);
+        let result = act(&mut state);
+        let waker = state.notify();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Reading the clock costs as much as encoding a command, so it is read once for all commands between two runs of the driver.
+    fn refresh(&self, state: &mut State) {
+        if !state.is_notified {
+            state.core.set_now(self.now());
+        }
+    }
+
+    /// Tells the core something.
+    pub(crate) fn input(&self, input: Input) {
+        let now = self.now();
+        self.with(|state| state.core.handle_input(now, input));
+    }
+
+    /// Hands one command to the core.
+    pub(crate) fn submit(
+        &self,
+        command: &Command,
+        options: &RequestOptions,
+        waker: &Waker,
+    ) -> Result<(Token, RequestId), redial_proto::Error> {
+        self.with(|state| {
+            let token = state.slots.wait(waker.clone());
+            match state.core.submit(command, token, options) {
+                Ok(id) => Ok((token, id)),
+                Err(error) => {
+                    state.slots.give_up(token);
+                    Err(error)
+                }
+            }
+        })
+    }
+}
+
+impl State {
+    /// The driver is to run; gives whom to wake once the lock is released.
+    fn notify(&mut self) -> Option<Waker> {
+        if self.is_notified {
+            return None;
+        }
+        self.is_notified = true;
+        self.driver.clone()
+    }
+
+    /// The driver runs.
+    pub(crate) fn on_driver(&mut self, waker: &Waker) {
+        self.is_notified = false;
+        if !self.driver.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            self.driver = Some(waker.clone());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What moves bytes: callers hand commands in at [`mailbox`], [`task`] runs the sockets. Every decision is the core's.
+
+mod dial;
+pub(crate) mod mailbox;
+pub(crate) mod process;
+pub(crate) mod slots;
+mod socket;
+pub(crate) mod task;
+mod tcp_info;

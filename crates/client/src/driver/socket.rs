@@ -1,0 +1,201 @@
+//! A connected socket: what is to be written to it, what was read from it, and what its kernel thinks of the peer.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use redial_proto::{ConnId, TcpInfo};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// Read buffers begin small, since most connections are idle, and grow while reads fill them.
+const FIRST_BUFFER: usize = 4 * 1024;
+const LARGEST_BUFFER: usize = 256 * 1024;
+
+/// Pieces in one write; more than a pipeline of ordinary commands has.
+const MOST_SLICES: usize = 64;
+
+/// A stream of either kind.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+macro_rules! delegate {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
+            Stream::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Stream::Unix($stream) => $call,
+        }
+    };
+}
+
+impl Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match slices {
+            [one] => delegate!(self, stream => Pin::new(stream).poll_write(cx, one)),
+            many => delegate!(self, stream => Pin::new(stream).poll_write_vectored(cx, many)),
+        }
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) conn: ConnId,
+    stream: Stream,
+    outgoing: VecDeque<Bytes>,
+    buffer: BytesMut,
+    next_buffer: usize,
+    /// The buffer is with the core.
+    has_lent: bool,
+}
+
+/// What a read gave.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Bytes(BytesMut),
+    /// Closed by the peer, or broken: the reason.
+    End(Option<String>),
+}
+
+impl Socket {
+    pub(crate) fn new(conn: ConnId, stream: Stream) -> Self {
+        Self {
+            conn,
+            stream,
+            outgoing: VecDeque::new(),
+            buffer: BytesMut::new(),
+            next_buffer: FIRST_BUFFER,
+            has_lent: false,
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        self.outgoing.push_back(bytes);
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Writes as much as the kernel takes now; gives how many bytes that were.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        let mut total = 0;
+        while !self.outgoing.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+            let count = self.outgoing.len().min(MOST_SLICES);
+            for (slice, bytes) in slices.iter_mut().zip(&self.outgoing) {
+                *slice = IoSlice::new(bytes);
+            }
+            match self.stream.poll_write(cx, slices.get(..count).unwrap_or_default()) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => {
+                    total += written;
+                    self.advance(written);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(first) = self.outgoing.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.outgoing.pop_front();
+        }
+    }
+
+    /// Reads once. To be called until it is pending, so that the next bytes wake the driver.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        // Before a buffer is taken for it: mostly there is nothing to read.
+        let ready = delegate!(&self.stream, stream => stream.poll_read_ready(cx));
+        if ready.is_pending() {
+            return Poll::Pending;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.capacity() - buffer.len() < self.next_buffer / 2 {
+            buffer.reserve(self.next_buffer);
+        }
+        let spare = buffer.spare_capacity_mut();
+        let room = spare.len();
+        let mut read_buf = ReadBuf::uninit(spare);
+        let outcome = self.stream.poll_read(cx, &mut read_buf);
+        let read = read_buf.filled().len();
+        match outcome {
+            Poll::Ready(Ok(())) if read > 0 => {
+                if read == room {
+                    self.next_buffer = (self.next_buffer * 2).min(LARGEST_BUFFER);
+                }
+                #[expect(
+                    unsafe_code,
+                    reason = "BytesMut has no safe way to take what a ReadBuf initialized"
+                )]
+                // SAFETY: `ReadBuf::filled` is initialized, and lies at the beginning of the spare capacity.
+                unsafe {
+                    buffer.set_len(buffer.len() + read);
+                }
+                self.has_lent = true;
+                Poll::Ready(Read::Bytes(buffer))
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(Read::End(None)),
+            Poll::Ready(Err(error)) => Poll::Ready(Read::End(Some(error.to_string()))),
+            Poll::Pending => {
+                // An idle connection keeps no buffer.
+                if !buffer.is_empty() || self.next_buffer > FIRST_BUFFER {
+                    self.buffer = buffer;
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// True if what was read has not come back yet.
+    pub(crate) const fn has_lent(&self) -> bool {
+        self.has_lent
+    }
+
+    /// Takes back the buffer, with the beginning of a frame that is not whole yet.
+    pub(crate) fn give_back(&mut self, buffer: BytesMut) {
+        self.has_lent = false;
+        self.buffer = buffer;
+    }
+
+    /// The kernel's view of the connection.
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        match &self.stream {
+            Stream::Tcp(stream) => super::tcp_info::read(stream),
+            #[cfg(unix)]
+            Stream::Unix(_) => None,
+        }
+    }
+
+    /// Closes; with `reset` nothing that our kernel still holds is delivered later.
+    pub(crate) fn close(self, reset: bool) {
+        if let (Stream::Tcp(stream), true) = (&self.stream, reset) {
+            // Where it fails the socket is closed in the ordinary way, which the fence and the server's own checks still cover.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One word, a kind, a cause, and questions.
+
+use std::fmt;
+
+use redial_proto::Delivery;
+pub(crate) use redial_proto::ErrorKind as CoreErrorKind;
+use redial_resp::{DecodeError, ServerError};
+
+/// Why a request failed; [`Error::delivery`] says whether it ran.
+pub struct Error(Box<Repr>);
+
+#[derive(Debug)]
+enum Repr {
+    Core(redial_proto::Error),
+    Server(ServerError),
+    Decode(DecodeError),
+    Config(String),
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server refused the credentials, or asks for some.
+    Auth,
+    /// The client was ended: by `quit`, `disconnect`, its retry strategy, or with its runtime.
+    Closed,
+    /// URL or option wrong.
+    Config,
+    /// The reply is not of the type that was asked for.
+    Decode,
+    /// The connection was lost while the command was in flight.
+    Disconnected,
+    /// Nothing was sent: the request itself is wrong, or not for a shared connection.
+    InvalidRequest,
+    /// `max_retries_per_request` dials failed in a row.
+    MaxRetries,
+    /// The server sent what the protocol does not allow.
+    Protocol,
+    /// The offline queue is full.
+    QueueFull,
+    /// The server kept refusing to run the command (NOREPLICAS, CLUSTERDOWN, …), or a script stopped half way.
+    Rejected,
+    /// Sending it again would exceed the retry budget.
+    RetryBudget,
+    /// The server answered with an error; see [`Error::code`].
+    Server,
+    /// No answer by the deadline.
+    Timeout,
+    /// The server can't be reached.
+    Unreachable,
+}
+
+impl Error {
+    pub(crate) fn config(text: impl Into<String>) -> Self {
+        Self(Box::new(Repr::Config(text.into())))
+    }
+
+    pub(crate) fn closed(text: &str) -> Self {
+        redial_proto::Error::new(CoreErrorKind::Closed, Delivery::NotSent, text).into()
+    }
+
+    pub(crate) fn server(text: &str) -> Self {
+        Self(Box::new(Repr::Server(ServerError::new(text))))
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Repr::Server(_) => ErrorKind::Server,
+            Repr::Decode(_) => ErrorKind::Decode,
+            Repr::Config(_) => ErrorKind::Config,
+            Repr::Core(error) => match error.kind() {
+                CoreErrorKind::Auth => ErrorKind::Auth,
+                CoreErrorKind::Closed => ErrorKind::Closed,
+                CoreErrorKind::Disconnected => ErrorKind::Disconnected,
+                CoreErrorKind::InvalidRequest => ErrorKind::InvalidRequest,
+                CoreErrorKind::MaxRetries => ErrorKind::MaxRetries,
+                CoreErrorKind::QueueFull => ErrorKind::QueueFull,
+                CoreErrorKind::Rejected => ErrorKind::Rejected,
+                CoreErrorKind::RetryBudget => ErrorKind::RetryBudget,
+                CoreErrorKind::Timeout => ErrorKind::Timeout,
+                CoreErrorKind::Unreachable => ErrorKind::Unreachable,
+                _ => ErrorKind::Protocol,
+            },
+        }
+    }
+
+    /// Whether the command ran, as far as can be known.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        match &*self.0 {
+            Repr::Core(error) => error.delivery(),
+            Repr::Server(_) | Repr::Decode(_) => Delivery::Answered,
+            Repr::Config(_) => Delivery::NotSent,
+        }
+    }
+
+    /// True if no answer came by the deadline.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
+    }
+
+    /// The first word of the server's error, e.g. `WRONGTYPE`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &*self.0 {
+            Repr::Server(error) => Some(error.code()),
+            Repr::Decode(error) => error.server_error().map(ServerError::code),
+            Repr::Core(_) | Repr::Config(_) => None,
+        }
+    }
+}
+
+impl From<redial_proto::Error> for Error {
+    fn from(error: redial_proto::Error) -> Self {
+        Self(Box::new(Repr::Core(error)))
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Server(error) => Self(Box::new(Repr::Server(error))),
+            error => Self(Box::new(Repr::Decode(error))),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Repr::Core(error) => error.fmt(f),
+            Repr::Server(error) => error.fmt(f),
+            Repr::Decode(error) => error.fmt(f),
+            Repr::Config(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}

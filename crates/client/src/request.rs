@@ -1,0 +1,173 @@
+//! One command: built, handed over at the first poll, and decoded on the caller's task.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use redial_proto::{RequestId, RequestOptions, Resend};
+use redial_resp::{Command, FromReply};
+
+use crate::arg::ToArg;
+use crate::buffers;
+use crate::client::Handle;
+use crate::driver::slots::{Reply, Token};
+use crate::error::Error;
+
+/// A command being built; `.await` sends it. Nothing is sent before the first poll.
+///
+/// `R` is what its reply is decoded to.
+#[must_use = "a command does nothing unless it is awaited"]
+#[derive(Debug)]
+pub struct Cmd<R> {
+    handle: Arc<Handle>,
+    command: Command,
+    options: RequestOptions,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R> Cmd<R> {
+    pub(crate) fn new(handle: Arc<Handle>, name: &str) -> Self {
+        Self {
+            handle,
+            command: buffers::command(name),
+            options: RequestOptions::default(),
+            reply: PhantomData,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl ToArg) -> Self {
+        arg.write_to(&mut self.command);
+        self
+    }
+
+    /// Adds several arguments.
+    pub fn args<A: ToArg>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        for arg in args {
+            arg.write_to(&mut self.command);
+        }
+        self
+    }
+
+    /// From acceptance to answer, resends included; of a blocking command what is added to its own timeout. Default: the client's
+    /// (10 s).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// What may be sent again. Default: the client's ([`Resend::Safe`]).
+    pub const fn resend(mut self, resend: Resend) -> Self {
+        self.options.resend = Some(resend);
+        self
+    }
+
+    /// Sends it and decodes the reply.
+    ///
+    /// Cancel safe in this sense: dropping the future before the command was handed to the socket takes it back; afterwards it may run, and
+    /// its reply is dropped.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::delivery`] says whether the command ran.
+    pub fn send(self) -> Request<R> {
+        Request {
+            handle: self.handle,
+            state: State::New(self.command, self.options),
+            reply: PhantomData,
+        }
+    }
+}
+
+impl Cmd<()> {
+    /// Sends it, whatever it answers.
+    pub fn run(self) -> Request<()> {
+        self.send()
+    }
+}
+
+impl<R: FromReply> IntoFuture for Cmd<R> {
+    type Output = Result<R, Error>;
+    type IntoFuture = Request<R>;
+
+    fn into_future(self) -> Request<R> {
+        self.send()
+    }
+}
+
+/// A command that was sent; resolves to its decoded reply.
+#[must_use = "futures do nothing unless they are awaited"]
+#[derive(Debug)]
+pub struct Request<R> {
+    handle: Arc<Handle>,
+    state: State,
+    reply: PhantomData<fn() -> R>,
+}
+
+#[derive(Debug)]
+enum State {
+    New(Command, RequestOptions),
+    Waiting(Token, RequestId),
+    Done,
+}
+
+impl<R> Request<R> {
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        let mailbox = &self.handle.mailbox;
+        match &self.state {
+            State::Waiting(token, _) => {
+                let Some(reply) = mailbox.lock().slots.poll(*token, cx.waker()) else {
+                    return Poll::Pending;
+                };
+                self.state = State::Done;
+                Poll::Ready(reply)
+            }
+            State::New(command, options) => {
+                let submitted = mailbox.submit(command, options, cx.waker());
+                let next = match &submitted {
+                    Ok((token, id)) => State::Waiting(*token, *id),
+                    Err(_) => State::Done,
+                };
+                if let State::New(command, _) = std::mem::replace(&mut self.state, next) {
+                    buffers::give_back(command);
+                }
+                submitted.map_or_else(|error| Poll::Ready(Err(error)), |_| Poll::Pending)
+            }
+            State::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<R: FromReply> Future for Request<R> {
+    type Output = Result<R, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(reply) = self.get_mut().poll_reply(cx) else { return Poll::Pending };
+        Poll::Ready(match reply {
+            Ok(frame) => frame.decode().map_err(Error::from),
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+impl<R> Drop for Request<R> {
+    fn drop(&mut self) {
+        if let State::Waiting(token, id) = self.state {
+            self.handle.mailbox.with(|state| {
+                if state.slots.give_up(token) {
+                    state.core.cancel(id);
+                }
+            });
+        }
+    }
+}
+
+/// Bytes that are an argument already.
+impl ToArg for Bytes {
+    fn write_to(self, command: &mut Command) {
+        command.push_bytes(self);
+    }
+}

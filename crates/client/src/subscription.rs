@@ -1,0 +1,69 @@
+//! Subscriptions: what is wanted is restored on every connection; what was published in between is lost, and the program is told
+//! ([`EventKind::Gap`](crate::EventKind::Gap)).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redial_proto::SubscriptionKind;
+use tokio::sync::mpsc;
+
+use crate::client::Handle;
+use crate::error::Error;
+
+/// Messages that wait for a subscription that is not read; further ones are dropped for it, and counted.
+const MESSAGE_BUFFER: usize = 1024;
+
+/// A published message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where it was published.
+    pub channel: Bytes,
+    /// What was published.
+    pub payload: Bytes,
+}
+
+/// A stream of messages. Dropping it unsubscribes, when it was the last for its channel.
+#[derive(Debug)]
+pub struct Subscription {
+    handle: Arc<Handle>,
+    key: (SubscriptionKind, Vec<u8>),
+    sender: mpsc::Sender<Message>,
+    messages: mpsc::Receiver<Message>,
+}
+
+impl Subscription {
+    pub(crate) async fn open(
+        handle: Arc<Handle>,
+        kind: SubscriptionKind,
+        channel: &[u8],
+    ) -> Result<Self, Error> {
+        let (sender, messages) = mpsc::channel(MESSAGE_BUFFER);
+        let key = (kind, channel.to_vec());
+        let (is_new, confirmed) = handle.hub.listen(key.clone(), sender.clone());
+        if is_new {
+            handle.mailbox.with(|state| state.core.subscribe(kind, channel, true));
+        }
+        // From here on dropping it, also half way, takes the subscription back.
+        let subscription = Self { handle, key, sender, messages };
+        match confirmed.await {
+            Ok(outcome) => outcome.map(|()| subscription),
+            Err(_) => Err(Error::closed(
+                "the client was ended before the server confirmed the subscription",
+            )),
+        }
+    }
+
+    /// The next message; `None` when the client is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.messages.recv().await
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if self.handle.hub.unlisten(&self.key, &self.sender) {
+            let (kind, channel) = (self.key.0, std::mem::take(&mut self.key.1));
+            self.handle.mailbox.with(|state| state.core.subscribe(kind, &channel, false));
+        }
+    }
+}
