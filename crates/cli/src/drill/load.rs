@@ -1,0 +1,238 @@
+//! The workload in motion: one thread writes to the adapter what is due, its reader settles.
+
+use std::io::Write as _;
+use std::process::{Child, ChildStdin};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::adapter_process::{AdapterProcess, lock};
+use super::clock::Clock;
+use super::protocol::Line;
+use super::workload::{Record, Step, Workload};
+
+/// The longest the writer sleeps when nothing is due; a reply wakes it before.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// A change of the client's connection, as the client tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct StateChange {
+    pub(crate) at: Duration,
+    pub(crate) state: String,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug)]
+struct State {
+    workload: Workload,
+    changes: Vec<StateChange>,
+    strays: u64,
+    /// Lines for the writer beside the callers' commands.
+    extra: String,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+/// What the live view shows of a load.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Glance {
+    pub(crate) succeeded: usize,
+    pub(crate) failed: usize,
+    pub(crate) open: usize,
+    pub(crate) state: String,
+}
+
+/// Everything that the load saw, for the report.
+#[derive(Debug, Clone)]
+pub(crate) struct Harvest {
+    pub(crate) records: Vec<Record>,
+    pub(crate) changes: Vec<StateChange>,
+    /// Replies that answered nothing, or something a second time.
+    pub(crate) strays: u64,
+    pub(crate) callers: usize,
+    /// When the last command could be issued.
+    pub(crate) stopped_at: Duration,
+}
+
+/// The workload and the client under test.
+#[derive(Debug)]
+pub(crate) struct Load {
+    clock: Clock,
+    shared: Arc<Shared>,
+    process: Mutex<AdapterProcess>,
+    pub(crate) client: String,
+    pub(crate) version: String,
+}
+
+impl Load {
+    /// Waits for the adapter to be ready and starts the callers.
+    pub(crate) fn start(
+        child: Child,
+        label: &str,
+        clock: Clock,
+        callers: usize,
+        pause: Duration,
+        on_log: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                // Nobody calls before the adapter is ready.
+                workload: Workload::new(0, pause, Duration::ZERO, 0),
+                changes: Vec::new(),
+                strays: 0,
+                extra: String::new(),
+                over: false,
+            }),
+            wake: Condvar::new(),
+        });
+        let reader = Arc::clone(&shared);
+        let on_line = move |line| take_line(&reader, clock, line);
+        let mut process = AdapterProcess::start(child, label, on_line, on_log)?;
+        let Some(input) = process.take_input() else {
+            bail!("the adapter {label} has no standard input");
+        };
+        lock(&shared.state).workload =
+            Workload::new(callers, pause, clock.now(), fastrand::u64(..));
+        let writer = Arc::clone(&shared);
+        thread::spawn(move || write_what_is_due(&writer, clock, input));
+        let (client, version) = (process.client.clone(), process.version.clone());
+        Ok(Self { clock, shared, process: Mutex::new(process), client, version })
+    }
+
+    /// An error if the adapter has died or broken the protocol.
+    pub(crate) fn check(&self) -> Result<()> {
+        lock(&self.process).check()
+    }
+
+    /// Sends one SET of so many bytes beside the callers' commands.
+    pub(crate) fn upload(&self, bytes: u64) {
+        let mut state = lock(&self.shared.state);
+        let line = state.workload.issue_upload(bytes, self.clock.now());
+        state.extra.push_str(&line);
+        self.shared.wake.notify_one();
+    }
+
+    /// Whether no large SET waits for an answer.
+    pub(crate) fn upload_is_answered(&self) -> bool {
+        let state = lock(&self.shared.state);
+        !state.workload.records().iter().any(|r| r.step == Step::Upload && r.settled.is_none())
+    }
+
+    /// One more than the highest round that a caller has reached.
+    pub(crate) fn rounds(&self) -> u32 {
+        lock(&self.shared.state).workload.records().iter().map(|r| r.round + 1).max().unwrap_or(0)
+    }
+
+    /// Ends the callers' loops, waits until every command is answered or has been open for
+    /// `deadline`, and returns what there is to know.
+    pub(crate) fn stop(&self, deadline: Duration) -> Result<Harvest> {
+        let stopped_at = self.clock.now();
+        lock(&self.shared.state).workload.stop();
+        loop {
+            self.check()?;
+            let state = lock(&self.shared.state);
+            let open = state.workload.records().iter().rev().find(|r| r.settled.is_none());
+            let waited = open.map(|r| self.clock.now().saturating_sub(r.issued));
+            if waited.is_none_or(|waited| waited >= deadline) {
+                return Ok(Harvest {
+                    records: state.workload.records().to_vec(),
+                    changes: state.changes.clone(),
+                    strays: state.strays,
+                    callers: state.workload.callers(),
+                    stopped_at,
+                });
+            }
+            drop(state);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn glance(&self) -> Glance {
+        let state = lock(&self.shared.state);
+        Glance {
+            succeeded: state.workload.succeeded(),
+            failed: state.workload.failed(),
+            open: state.workload.open(),
+            state: state.changes.last().map(|c| c.state.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether every caller has had a write succeed after `since`.
+    pub(crate) fn all_recovered_since(&self, since: Duration) -> bool {
+        let state = lock(&self.shared.state);
+        let mut recovered = vec![false; state.workload.callers()];
+        for record in state.workload.records().iter().rev() {
+            if record.step.is_write()
+                && record.succeeded_at().is_some_and(|at| at > since)
+                && let Some(seen) = recovered.get_mut(record.caller)
+            {
+                *seen = true;
+            }
+            // A command takes seconds at most where there is recovery; older ones tell nothing new.
+            if record.issued + Duration::from_secs(20) < since {
+                break;
+            }
+        }
+        recovered.iter().all(|seen| *seen)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        lock(&self.shared.state).over = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+fn take_line(shared: &Shared, clock: Clock, line: Line) {
+    let now = clock.now();
+    let mut state = lock(&shared.state);
+    match line {
+        Line::Reply { id, outcome } => {
+            if state.workload.settle(id, outcome, now).is_err() {
+                state.strays += 1;
+            }
+            drop(state);
+            shared.wake.notify_one();
+        }
+        Line::State { state: word, detail } => {
+            state.changes.push(StateChange { at: now, state: word, detail });
+        }
+        Line::Ready { .. } | Line::Message | Line::Unknown => {}
+    }
+}
+
+/// Until the load is over or the adapter takes no more. Dropping `input` is the adapter's signal to
+/// exit.
+fn write_what_is_due(shared: &Shared, clock: Clock, mut input: ChildStdin) {
+    let mut lines = String::new();
+    loop {
+        lines.clear();
+        let mut state = lock(&shared.state);
+        if state.over {
+            return;
+        }
+        lines.push_str(&state.extra);
+        state.extra.clear();
+        let now = clock.now();
+        state.workload.issue_due(now, &mut lines);
+        if lines.is_empty() {
+            let due = state.workload.next_due();
+            let sleep = due.map_or(IDLE, |at| at.saturating_sub(now).min(IDLE));
+            // Whatever ends the wait, the loop looks again.
+            drop(shared.wake.wait_timeout(state, sleep));
+            continue;
+        }
+        drop(state);
+        if input.write_all(lines.as_bytes()).and_then(|()| input.flush()).is_err() {
+            return;
+        }
+    }
+}

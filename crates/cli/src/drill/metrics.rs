@@ -1,0 +1,204 @@
+//! How long it took: stalls and recoveries, computed from the records.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::protocol::{Delivery, Outcome};
+use super::workload::Record;
+
+/// Recovery after one moment from which the endpoint accepted writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recovery {
+    /// When the endpoint led to a server that takes writes.
+    pub(crate) from: Duration,
+    /// Until the first write of any caller succeeded; `None` if none did.
+    pub(crate) first: Option<Duration>,
+    /// Until every caller had had a write succeed; `None` if one never had.
+    pub(crate) all: Option<Duration>,
+}
+
+/// Recovery from `from`, looking no further than `until`.
+///
+/// Only writes count: a demoted server that still answers reads is no recovery.
+pub(crate) fn recovery(
+    records: &[Record],
+    callers: usize,
+    from: Duration,
+    until: Duration,
+) -> Recovery {
+    let mut firsts: Vec<Option<Duration>> = vec![None; callers];
+    for record in records.iter().filter(|record| record.step.is_write()) {
+        let Some(at) = record.succeeded_at().filter(|at| (from..until).contains(at)) else {
+            continue;
+        };
+        if let Some(first) = firsts.get_mut(record.caller) {
+            *first = Some(first.map_or(at, |first| first.min(at)));
+        }
+    }
+    let after = |at: Duration| at.saturating_sub(from);
+    let all: Option<Vec<Duration>> = firsts.iter().copied().collect();
+    Recovery {
+        from,
+        first: firsts.into_iter().flatten().min().map(after),
+        all: all.and_then(|firsts| firsts.into_iter().max()).map(after),
+    }
+}
+
+/// The longest time without any success, from the first success to the end of the load.
+pub(crate) fn longest_stall(records: &[Record], end: Duration) -> Duration {
+    let mut successes: Vec<Duration> = records.iter().filter_map(Record::succeeded_at).collect();
+    successes.sort_unstable();
+    successes.push(end);
+    successes.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(end)
+}
+
+/// The longest that a caller waited for one answer; an open command has waited until `end`.
+pub(crate) fn longest_command(records: &[Record], end: Duration) -> Duration {
+    let waited = records.iter().map(|record| {
+        let until = record.settled.as_ref().map_or(end, |settled| settled.at);
+        until.saturating_sub(record.issued)
+    });
+    waited.max().unwrap_or_default()
+}
+
+/// The failed commands: how many, of which kinds, with which claims.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Errors {
+    pub(crate) total: u64,
+    pub(crate) by_kind: BTreeMap<String, u64>,
+    pub(crate) by_delivery: BTreeMap<String, u64>,
+    /// One text of each kind, as the client worded it.
+    pub(crate) samples: BTreeMap<String, String>,
+    /// Those of which the client said that they surely had no effect.
+    pub(crate) claimed_no_effect: u64,
+    /// Those of which it said that they ran.
+    pub(crate) claimed_ran: u64,
+}
+
+pub(crate) fn errors(records: &[Record]) -> Errors {
+    let mut errors = Errors::default();
+    for record in records {
+        let Some(Outcome::Err { kind, delivery, text }) =
+            record.settled.as_ref().map(|settled| &settled.outcome)
+        else {
+            continue;
+        };
+        errors.total += 1;
+        *errors.by_kind.entry(kind.clone()).or_default() += 1;
+        *errors.by_delivery.entry(delivery.to_string()).or_default() += 1;
+        errors.samples.entry(kind.clone()).or_insert_with(|| text.clone());
+        errors.claimed_no_effect += u64::from(delivery.claims_no_effect());
+        errors.claimed_ran += u64::from(*delivery == Delivery::Ran);
+    }
+    errors
+}
+
+/// What happened in one slice of time, for the timeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) succeeded: u32,
+    /// Failed, and may have run.
+    pub(crate) ambiguous: u32,
+    /// Failed, and said to have had no effect.
+    pub(crate) refused: u32,
+    /// Issued in this slice and never settled.
+    pub(crate) unsettled: u32,
+}
+
+/// Outcomes per slice of `width`, by the time of settling.
+pub(crate) fn slices(records: &[Record], width: Duration, end: Duration) -> Vec<Slice> {
+    let index = |at: Duration| (at.as_micros() / width.as_micros().max(1)) as usize;
+    let mut slices = vec![Slice::default(); index(end) + 1];
+    for record in records {
+        let at = record.settled.as_ref().map_or(record.issued, |settled| settled.at);
+        let Some(slice) = slices.get_mut(index(at)) else { continue };
+        match record.settled.as_ref().map(|settled| &settled.outcome) {
+            None => slice.unsettled += 1,
+            Some(Outcome::Ok(_)) => slice.succeeded += 1,
+            Some(Outcome::Err { delivery, .. }) if delivery.claims_no_effect() => {
+                slice.refused += 1;
+            }
+            Some(Outcome::Err { .. }) => slice.ambiguous += 1,
+        }
+    }
+    slices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::workload::{Settled, Step};
+    use super::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn at(caller: usize, step: Step, issued: u64, settled: Option<u64>) -> Record {
+        let settled = settled.map(|at| Settled { at: ms(at), outcome: Outcome::Ok("1".into()) });
+        Record { caller, round: 0, step, issued: ms(issued), settled }
+    }
+
+    #[test]
+    fn recovery_counts_the_first_write_after_the_moment_and_the_last_callers_first() {
+        let records = [
+            at(0, Step::Push, 80, Some(99)),
+            at(0, Step::Get, 100, Some(103)),
+            at(0, Step::Push, 104, Some(130)),
+            at(1, Step::Incr, 100, Some(170)),
+            at(1, Step::Set, 171, Some(180)),
+        ];
+        let found = recovery(&records, 2, ms(100), ms(1000));
+        assert_eq!((found.first, found.all), (Some(ms(30)), Some(ms(70))));
+        let cut = recovery(&records, 2, ms(100), ms(150));
+        assert_eq!(
+            (cut.first, cut.all),
+            (Some(ms(30)), None),
+            "what comes later is the next one's"
+        );
+        let missing = recovery(&records, 3, ms(100), ms(1000));
+        assert_eq!(missing.all, None, "a caller that never recovers");
+    }
+
+    #[test]
+    fn the_longest_stall_reaches_to_the_end_of_the_load() {
+        let records = [
+            at(0, Step::Push, 0, Some(10)),
+            at(0, Step::Push, 10, Some(40)),
+            at(0, Step::Push, 40, None),
+        ];
+        assert_eq!(longest_stall(&records, ms(100)), ms(60));
+        assert_eq!(longest_stall(&records, ms(50)), ms(30));
+        assert_eq!(longest_command(&records, ms(100)), ms(60));
+    }
+
+    #[test]
+    fn errors_are_counted_by_kind_and_by_claim() {
+        let failed = |kind: &str, delivery| Record {
+            settled: Some(Settled {
+                at: ms(1),
+                outcome: Outcome::Err { kind: kind.into(), delivery, text: "t".into() },
+            }),
+            ..at(0, Step::Push, 0, None)
+        };
+        let found = errors(&[
+            failed("closed", Delivery::Unknown),
+            failed("closed", Delivery::NotSent),
+            failed("READONLY", Delivery::Answered),
+            at(0, Step::Push, 0, Some(1)),
+        ]);
+        assert_eq!((found.total, found.claimed_no_effect), (3, 2));
+        assert_eq!(found.by_kind, BTreeMap::from([("closed".into(), 2), ("READONLY".into(), 1)]));
+    }
+
+    #[test]
+    fn slices_tell_outcomes_apart_by_the_time_of_settling() {
+        let records = [
+            at(0, Step::Push, 0, Some(10)),
+            at(0, Step::Push, 49, Some(51)),
+            at(0, Step::Push, 60, None),
+        ];
+        let found = slices(&records, ms(50), ms(120));
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[0].succeeded, found[1].succeeded, found[1].unsettled), (1, 1, 1));
+    }
+}
