@@ -13,9 +13,10 @@ pub enum FlowState {
     Established,
     /// One side or both sent FIN.
     Closing,
-    /// Either side sent RST, or both FINs are acknowledged.
+    /// Either side sent RST, or both sent FIN, or the client's port was used again.
     Closed,
-    /// The wire reset it ([`Lab::reset_flows`](crate::Lab::reset_flows)).
+    /// The wire reset it ([`Lab::reset_flows`](crate::Lab::reset_flows)), or its host forgot it
+    /// ([`Lab::reboot`](crate::Lab::reboot)): whatever an end still sends is answered by a RST.
     Reset,
 }
 

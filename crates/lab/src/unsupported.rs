@@ -53,6 +53,7 @@ impl Lab {
         endpoint() -> Option<HostId>;
         power_off(host: HostId) -> ();
         power_on(host: HostId) -> ();
+        reboot(host: HostId, with: RestartWith) -> Result<(), LabError>;
         partition(on: bool) -> ();
         drop_replies(host: HostId, on: bool) -> ();
         hold(host: HostId, on: bool) -> ();

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::{forbidden, scratch, sys, warden};
+use super::{forbidden, place, scratch, sys, warden};
 use crate::LabError;
 
 /// What [`enter`] leaves for the labs.
@@ -58,6 +58,7 @@ pub fn enter() -> Result<(), LabError> {
     let private = libc::MS_REC | libc::MS_PRIVATE;
     sys::mount(c"none", c"/", c"", private, c"").map_err(|error| forbidden::namespaces(&error))?;
     let (scratch, no_names) = scratch::make().map_err(|error| forbidden::namespaces(&error))?;
+    place::open_tun(&scratch)?; // so that it is known now, and not when the first lab starts
     let alive = warden::start(&outside).map_err(doing("start the lab's warden"))?;
     let _ = SESSION.set(Session { scratch, no_names, _alive: alive });
     Ok(())

@@ -17,8 +17,6 @@ struct Settings {
     apparmor: bool,
     /// `kernel.unprivileged_userns_clone` is off (Debian's and Arch's hardened kernels).
     no_unprivileged_clone: bool,
-    /// `user.max_user_namespaces` is 0 (RHEL 7, hardened hosts).
-    no_user_namespaces: bool,
     /// A system call filter is active.
     seccomp: bool,
     /// The process runs in a container.
@@ -35,8 +33,6 @@ impl Settings {
                 .is_some_and(|value| value != "0"),
             no_unprivileged_clone: setting("/proc/sys/kernel/unprivileged_userns_clone")
                 .is_some_and(|value| value == "0"),
-            no_user_namespaces: setting("/proc/sys/user/max_user_namespaces")
-                .is_some_and(|value| value == "0"),
             seccomp: status.lines().any(|line| line.starts_with("Seccomp:") && line.ends_with('2')),
             container: ["/.dockerenv", "/run/.containerenv"].iter().any(|p| Path::new(p).exists())
                 || std::env::var_os("container").is_some(),
@@ -50,12 +46,21 @@ pub(super) fn namespaces(error: &io::Error) -> LabError {
 }
 
 fn explain(error: &io::Error, settings: &Settings) -> LabError {
-    let (why, remedy) = cause(settings);
+    let (why, remedy) = match error.raw_os_error() {
+        Some(libc::ENOSPC) => LIMIT,
+        _ => cause(settings),
+    };
     LabError::Forbidden {
         what: format!("the drill may not make network namespaces ({error}): {why}"),
         remedy: format!("What to do: {remedy}"),
     }
 }
+
+const LIMIT: (&str, &str) = (
+    "there may be no more namespaces (user.max_user_namespaces and the like are 0 or used up)",
+    "run it with sudo, or raise the limits: sudo sysctl user.max_user_namespaces=15000 \
+     user.max_net_namespaces=15000 user.max_mnt_namespaces=15000",
+);
 
 /// The likeliest cause first: what is set, before what is only supposed.
 fn cause(settings: &Settings) -> (&'static str, &'static str) {
@@ -82,12 +87,6 @@ fn cause(settings: &Settings) -> (&'static str, &'static str) {
         return (
             "user namespaces are for root only (kernel.unprivileged_userns_clone=0)",
             "run it with sudo, or: sudo sysctl kernel.unprivileged_userns_clone=1",
-        );
-    }
-    if settings.no_user_namespaces {
-        return (
-            "user namespaces are switched off (user.max_user_namespaces=0)",
-            "run it with sudo, or: sudo sysctl user.max_user_namespaces=15000",
         );
     }
     if settings.seccomp {
@@ -133,9 +132,15 @@ mod tests {
         assert!(apparmor.contains("sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"));
         let debian = text(&Settings { no_unprivileged_clone: true, ..Settings::default() });
         assert!(debian.contains("kernel.unprivileged_userns_clone=1"));
-        let none = text(&Settings { no_user_namespaces: true, ..Settings::default() });
-        assert!(none.contains("user.max_user_namespaces=15000"));
         assert!(text(&Settings::default()).contains("run it with sudo"));
+    }
+
+    #[test]
+    fn a_used_up_limit_is_named_wherever_it_is_met() {
+        let error = io::Error::from_raw_os_error(libc::ENOSPC);
+        let text =
+            explain(&error, &Settings { container: true, ..Settings::default() }).to_string();
+        assert!(text.contains("user.max_user_namespaces=15000"), "{text}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::server::{LOOK_EVERY, Server, Setup};
 use super::wire::{CLIENT_IP, Devices, PerHost, Switch, Wire};
 use super::{scratch, sys, warden};
 use crate::options::{ENDPOINT_IP, ENDPOINT_NAME, PORT};
-use crate::{Endpoint, FlowInfo, HostId, LabError, LabOptions, WireStats};
+use crate::{Endpoint, FlowInfo, HostId, LabError, LabOptions, RestartWith, WireStats};
 
 /// How long two idle servers may take to get in sync.
 const SYNC_PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl Lab {
     ///
     /// # Errors
     /// [`LabError::NotEntered`] without [`enter`]; [`LabError::NoServer`] without a server program;
-    /// [`LabError::Forbidden`] where TUN devices are not to be had.
+    /// [`LabError::Server`], with the end of its log, if one does not come up.
     pub fn start(options: LabOptions) -> Result<Self, LabError> {
         let session = session()?;
         let url = match (options.endpoint, &session.no_names) {
@@ -218,10 +218,25 @@ impl Lab {
         self.wire.with(|switch| switch.faults.powered_off[host] = true);
     }
 
-    /// Ends [`Lab::power_off`]. The host comes back *with* its state; for a host that lost it, restart the
-    /// server first.
+    /// Ends [`Lab::power_off`]. The host comes back *with* its state, connections included, as after a
+    /// cut cable; see [`Lab::reboot`].
     pub fn power_on(&self, host: HostId) {
         self.wire.with(|switch| switch.faults.powered_off[host] = false);
+    }
+
+    /// Brings the host back as after a reboot: its server is started anew, with or without data, as a
+    /// primary, and the host knows none of its former connections. Nobody is told: a client learns it
+    /// by a RST, when it next sends, or its kernel sends again.
+    ///
+    /// # Errors
+    /// As those of [`Server::restart`].
+    pub fn reboot(&self, host: HostId, with: RestartWith) -> Result<(), LabError> {
+        // Without power, so that what the dying server's kernel says is not heard.
+        self.power_off(host);
+        self.servers[host].restart(with)?;
+        self.wire.with(|switch| switch.forget_flows(Instant::now(), host));
+        self.power_on(host);
+        Ok(())
     }
 
     /// While on, every packet between the client and either host is dropped, both ways, those on

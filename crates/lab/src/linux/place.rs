@@ -21,7 +21,7 @@ const NETMASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
 const MTU: i32 = 1500;
 /// What a kernel may send while the wire's thread is not running, above any congestion window here.
 /// At the default of 500 the device itself would drop packets.
-const QUEUE: i32 = 10_000;
+const QUEUE: u32 = 10_000;
 
 /// What one end of the wire is to be.
 pub(super) struct Plan {
@@ -77,7 +77,7 @@ fn on_thread<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, LabError> {
 
 fn make_here(session: &Session, plan: &Plan) -> Result<(Network, File), LabError> {
     sys::unshare(libc::CLONE_NEWNET).map_err(|error| forbidden::namespaces(&error))?;
-    let tun = open_tun(session)?;
+    let tun = open_tun(&session.scratch)?;
     sys::make_tun(tun.as_fd(), DEVICE).map_err(|error| forbidden::tun(&error))?;
     configure(plan).map_err(doing("configure a host's network"))?;
     if let Some(retries) = plan.tcp_retries2 {
@@ -98,14 +98,14 @@ fn configure(plan: &Plan) -> io::Result<()> {
         sys::set_interface("lo:also", &Setting::Netmask(Ipv4Addr::BROADCAST))?;
     }
     sys::set_interface(DEVICE, &Setting::Mtu(MTU))?;
-    sys::set_interface(DEVICE, &Setting::QueueLength(QUEUE))?;
+    sys::set_queue_length(DEVICE, QUEUE)?;
     sys::set_interface(DEVICE, &Setting::Address(plan.ip))?;
     sys::set_interface(DEVICE, &Setting::Netmask(NETMASK))?;
     sys::set_interface(DEVICE, &Setting::Up)
 }
 
 /// Opens the TUN control device; where there is no device file, one in the scratch file system.
-fn open_tun(session: &Session) -> Result<File, LabError> {
+pub(super) fn open_tun(scratch: &File) -> Result<File, LabError> {
     let open = |path: &std::path::Path| {
         OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)
     };
@@ -113,7 +113,7 @@ fn open_tun(session: &Session) -> Result<File, LabError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => error,
         opened => return opened.map_err(|error| forbidden::tun(&error)),
     };
-    let own = scratch::path(&session.scratch).join("tun");
+    let own = scratch::path(scratch).join("tun");
     let make = || -> io::Result<File> {
         if !own.exists() {
             sys::make_device(&c_path(&own)?, 10, 200)?;

@@ -182,8 +182,6 @@ pub(super) enum Setting {
     Netmask(Ipv4Addr),
     /// Largest packet, in bytes.
     Mtu(i32),
-    /// How many packets may wait for the forwarder.
-    QueueLength(i32),
     /// Up and running.
     Up,
 }
@@ -196,13 +194,58 @@ pub(super) fn set_interface(name: &str, setting: &Setting) -> io::Result<()> {
         Setting::Address(ip) => (libc::SIOCSIFADDR, socket_address(*ip)),
         Setting::Netmask(ip) => (libc::SIOCSIFNETMASK, socket_address(*ip)),
         Setting::Mtu(bytes) => (libc::SIOCSIFMTU, bytes.to_ne_bytes().to_vec()),
-        Setting::QueueLength(packets) => (libc::SIOCSIFTXQLEN, packets.to_ne_bytes().to_vec()),
         Setting::Up => {
             let flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
             (libc::SIOCSIFFLAGS, flags.to_ne_bytes().to_vec())
         }
     };
     interface_ioctl(fd, request as libc::Ioctl, name, &value)
+}
+
+/// Sets how many packets may wait at the interface. By netlink, since the ioctl for it is the one that
+/// wants to be root outside of the user namespace too.
+pub(super) fn set_queue_length(name: &str, packets: u32) -> io::Result<()> {
+    let attribute = |kind: u16, value: &[u8]| {
+        let length = 4 + u16::try_from(value.len()).unwrap_or(u16::MAX);
+        let padding = vec![0; value.len().next_multiple_of(4) - value.len()];
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value, &padding].concat()
+    };
+    // nlmsghdr (length, type, flags, sequence, port), then an ifinfomsg that leaves the interface to
+    // its name, then the attributes.
+    let name = [name.as_bytes(), &[0]].concat();
+    let body = [
+        vec![0; size_of::<libc::c_int>() * 4],
+        attribute(libc::IFLA_IFNAME, &name),
+        attribute(libc::IFLA_TXQLEN, &packets.to_ne_bytes()),
+    ]
+    .concat();
+    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+    let message = [
+        &(16 + body.len() as u32).to_ne_bytes()[..],
+        &libc::RTM_NEWLINK.to_ne_bytes(),
+        &flags.to_ne_bytes(),
+        &[0; 8],
+        &body,
+    ]
+    .concat();
+    let mut answer = [0_u8; 1024];
+    // SAFETY: the descriptor is new and nobody else's; both buffers have the lengths announced.
+    unsafe {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        let socket =
+            OwnedFd::from_raw_fd(check(libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE))?);
+        let fd = socket.as_raw_fd();
+        if libc::send(fd, message.as_ptr().cast(), message.len(), 0) < 0
+            || libc::recv(fd, answer.as_mut_ptr().cast(), answer.len(), 0) < 20
+        {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // The acknowledgement: a header, and an errno negated or 0.
+    match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(-error)),
+    }
 }
 
 /// The bytes of a `sockaddr_in` without port.

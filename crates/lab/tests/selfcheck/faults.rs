@@ -185,3 +185,23 @@ pub(crate) fn kill() -> Result<(), Failed> {
     lab.server(HostId::A).restart(RestartWith::Nothing)?;
     ensure(Plain::dial(&lab)?.ask("PING")? == "+PONG\r\n", || "it did not come back".into())
 }
+
+pub(crate) fn reboot() -> Result<(), Failed> {
+    let lab = lab()?;
+    let (mut idle, mut busy) = (Plain::dial(&lab)?, Plain::dial(&lab)?);
+    let first = idle.run_id()?;
+    busy.ask("SET key value")?;
+    lab.power_off(HostId::A);
+    busy.send("INCR counter")?;
+    busy.ensure_silent()?;
+    lab.reboot(HostId::A, RestartWith::Nothing)?;
+    let error = busy.hear(SOON).err().ok_or("the flow survived a reboot")?;
+    ensure(error.kind() == io::ErrorKind::ConnectionReset, || format!("{error:?}"))?;
+    idle.ensure_silent()?;
+    idle.send("PING")?;
+    let error = idle.hear(SOON).err().ok_or("the idle flow survived a reboot")?;
+    ensure(error.kind() == io::ErrorKind::ConnectionReset, || format!("{error:?}"))?;
+    let mut new = Plain::dial(&lab)?;
+    ensure(new.run_id()? != first, || "the server was not started anew".into())?;
+    ensure(new.ask("DBSIZE")? == ":0\r\n", || "the server has kept its data".into())
+}

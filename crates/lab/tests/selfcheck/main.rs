@@ -39,6 +39,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("faults::a_reset_reaches_both_ends_after_losses_too", faults::reset_after_losses),
     ("faults::a_half_dead_dial_connects_and_is_never_answered", faults::half_dead),
     ("faults::a_blackholed_dial_connects_when_the_hole_closes", faults::blackhole),
+    ("faults::a_rebooted_host_knows_none_of_its_connections", faults::reboot),
     ("faults::a_killed_server_resets_and_refuses", faults::kill),
     ("leftovers::nothing_outlives_a_lab_that_is_killed", leftovers::after_a_kill),
     ("leftovers::nothing_outlives_a_lab_that_is_dropped", leftovers::after_a_drop),

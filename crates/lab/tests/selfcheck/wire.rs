@@ -87,18 +87,13 @@ pub(crate) fn upload() -> Result<(), Failed> {
     ensure(length == Some((COUNT * MEGABYTE) as i64), || format!("{length:?} bytes arrived"))
 }
 
-/// Neither end had to send again or put in order.
+/// Behind a packet that is lost or late, the receiving kernel has to keep others out of order. (What was
+/// sent again is no measure: on a busy machine a sender does that for an acknowledgement that is late.)
 fn ensure_in_order(lab: &Lab) -> Result<(), Failed> {
     let server = lab.server(HostId::A).pid().ok_or("A is not running")?;
-    let sent_again = lab.on_client_host(|| -> Result<u64, Failed> {
-        let table = fs::read_to_string("/proc/thread-self/net/snmp")?;
-        Ok(counter(&table, "Tcp", "RetransSegs").ok_or("no RetransSegs")?)
-    })??;
     let out_of_order = network_counter(server, "netstat", "TcpExt", "TCPOFOQueue")?;
     let stats = lab.wire_stats();
-    ensure(sent_again == 0 && out_of_order == 0, || {
-        format!("{sent_again} segments sent again, {out_of_order} out of order: {stats:?}")
-    })?;
+    ensure(out_of_order == 0, || format!("{out_of_order} segments out of order: {stats:?}"))?;
     ensure(stats.refused_packets + stats.dropped_packets == 0, || format!("{stats:?}"))
 }
 

@@ -3,13 +3,13 @@
 //!
 //! It records; what is dropped or held is decided in `switch`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::packet::{Flags, Segment, Socket};
 use crate::{FlowInfo, FlowState, HostId, Traffic};
 
-/// Ended flows are forgotten past this many, oldest first: a connection storm must not fill memory.
+/// Past this many flows the oldest ended ones are forgotten: a connection storm must not fill memory.
 const REMEMBERED: usize = 65_536;
 
 /// What makes a flow one: the client has one address, so its port and what it dialed.
@@ -138,8 +138,8 @@ fn raise(value: &mut u32, to: u32) {
 
 #[derive(Debug, Default)]
 pub(super) struct FlowTable {
-    /// Oldest first; ids count up without gaps.
-    flows: VecDeque<Flow>,
+    /// By id, so oldest first.
+    flows: BTreeMap<u64, Flow>,
     /// The newest flow of each key, by id.
     current: HashMap<Key, u64>,
     next_id: u64,
@@ -158,11 +158,11 @@ impl FlowTable {
         if let Some(replaced) = self.current(&key) {
             replaced.end(now, FlowState::Closed);
         }
-        self.forget_ended();
+        self.forget_one();
         let id = self.next_id;
         self.next_id += 1;
         self.current.insert(key, id);
-        self.flows.push_back(Flow {
+        let flow = Flow {
             info: FlowInfo {
                 id,
                 client_port: key.client_port,
@@ -181,24 +181,27 @@ impl FlowTable {
             client_expects: None,
             client_finished: false,
             host_finished: false,
-        });
+        };
+        self.flows.insert(id, flow);
         id
     }
 
-    fn forget_ended(&mut self) {
-        while self.flows.len() >= REMEMBERED
-            && self.flows.front().is_some_and(|flow| flow.info.state.is_ended())
-            && let Some(oldest) = self.flows.pop_front()
-        {
-            if self.current.get(&oldest.key) == Some(&oldest.info.id) {
-                self.current.remove(&oldest.key);
+    fn forget_one(&mut self) {
+        if self.flows.len() < REMEMBERED {
+            return;
+        }
+        let oldest = self.flows.values().find(|flow| flow.info.state.is_ended());
+        let oldest = oldest.map(|flow| (flow.info.id, flow.key));
+        if let Some((id, key)) = oldest {
+            self.flows.remove(&id);
+            if self.current.get(&key) == Some(&id) {
+                self.current.remove(&key);
             }
         }
     }
 
     pub(super) fn get(&mut self, id: u64) -> Option<&mut Flow> {
-        let oldest = self.flows.front()?.info.id;
-        self.flows.get_mut(usize::try_from(id.checked_sub(oldest)?).ok()?)
+        self.flows.get_mut(&id)
     }
 
     /// The newest flow with this key.
@@ -209,6 +212,6 @@ impl FlowTable {
 
     /// All flows, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.iter()
+        self.flows.values()
     }
 }

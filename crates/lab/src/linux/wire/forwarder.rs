@@ -39,6 +39,8 @@ impl Devices {
 const ENDS: [End; 3] = [End::Client, End::Host(HostId::A), End::Host(HostId::B)];
 
 pub(super) fn run(shared: &Shared, devices: &Devices) {
+    // At the usual priority: with a higher one this thread takes the processor from a sender at every
+    // packet, and on a busy machine 30,000 packets a second became 7,000.
     sys::sharpen_timers();
     let mut arrived = Arrivals::new();
     let mut leaving = Vec::with_capacity(BATCH);

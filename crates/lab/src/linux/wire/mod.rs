@@ -9,6 +9,8 @@ mod flows;
 mod forwarder;
 mod packet;
 mod switch;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -346,11 +346,7 @@ impl Switch {
 
     /// Sends both ends of every flow of the host a RST. Returns the number of flows.
     pub(in crate::linux) fn reset_flows(&mut self, now: Instant, host: HostId) -> usize {
-        let live = |flow: &&Flow| {
-            flow.info.host == host
-                && matches!(flow.info.state, FlowState::Established | FlowState::Closing)
-        };
-        let ids: Vec<u64> = self.flows.iter().filter(live).map(|flow| flow.info.id).collect();
+        let ids = self.live_flows(host);
         for id in &ids {
             let Some(flow) = self.flows.get(*id) else { continue };
             flow.end(now, FlowState::Reset);
@@ -364,6 +360,23 @@ impl Switch {
             }
         }
         ids.len()
+    }
+
+    /// Every flow of the host is unknown from now on, and nobody is told: who sends gets a RST.
+    pub(in crate::linux) fn forget_flows(&mut self, now: Instant, host: HostId) {
+        for id in self.live_flows(host) {
+            if let Some(flow) = self.flows.get(id) {
+                flow.end(now, FlowState::Reset);
+            }
+        }
+    }
+
+    fn live_flows(&self, host: HostId) -> Vec<u64> {
+        let is_live = |flow: &&Flow| {
+            flow.info.host == host
+                && matches!(flow.info.state, FlowState::Established | FlowState::Closing)
+        };
+        self.flows.iter().filter(is_live).map(|flow| flow.info.id).collect()
     }
 
     // --- what was seen --------------------------------------------------------------------------
