@@ -4,7 +4,7 @@ use redial_resp::Command;
 
 use crate::command::{BlockingTimeout, blocking_timeout};
 use crate::config::Config;
-use crate::connection::backlog::{Backlog, Meta, Owner};
+use crate::connection::backlog::{Backlog, Entry, Owner};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::link::Link;
@@ -45,10 +45,7 @@ impl<T: Copy + Default> Blocking<T> {
 
     pub(crate) fn push(
         &mut self,
-        seq: u64,
-        token: T,
-        deadline: Time,
-        meta: Meta,
+        entry: Entry<T>,
         command: &Command,
         config: &Config,
     ) -> Result<(), Error> {
@@ -63,8 +60,8 @@ impl<T: Copy + Default> Blocking<T> {
             );
             return Err(Error::new(ErrorKind::QueueFull, Delivery::NotSent, text));
         }
-        self.waiting.push(seq, token, deadline, meta, command);
-        self.next_deadline = self.next_deadline.min(deadline);
+        self.waiting.push(entry, command);
+        self.next_deadline = self.next_deadline.min(entry.deadline);
         Ok(())
     }
 
@@ -82,7 +79,7 @@ impl<T: Copy + Default> Blocking<T> {
         if self.next_deadline > cx.now {
             return;
         }
-        let next = self.waiting.expire(cx.now, 0, |entry, _| {
+        let next = self.waiting.expire(cx.now, 0, None, |entry, _| {
             let text = "no connection was free for the blocking command by its deadline (max_blocking_connections)";
             cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, entry.meta.delivery, text)));
         });

@@ -56,8 +56,10 @@ impl RejectionCause {
 pub(crate) enum OnReply {
     Answer,
     SendAgain(RejectionCause),
+    /// It may not be sent again, but what it says of the server counts all the same.
+    Refused(RejectionCause),
     /// An error out of a script that had begun: it may have done something before.
-    Partial,
+    Partial(RejectionCause),
 }
 
 /// Judges an error reply. Other replies are answers.
@@ -78,9 +80,9 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
     // A script that published and then wrote on a replica has published. Redis 6.2 puts the code behind a text of its own, which makes it
     // an ordinary answer; later versions put " script: <sha>" behind the code's text.
     if class.is(Class::SCRIPT) && error.message().contains(" script: ") {
-        return OnReply::Partial;
+        return OnReply::Partial(cause);
     }
-    if resend == Resend::Never { OnReply::Answer } else { OnReply::SendAgain(cause) }
+    if resend == Resend::Never { OnReply::Refused(cause) } else { OnReply::SendAgain(cause) }
 }
 
 /// What a lost connection does to a request.
@@ -102,6 +104,8 @@ pub(crate) fn on_loss(meta: &Meta, handed_over: bool, end: u64, fence: FenceRepo
         FenceReport::TakenUpTo(_) => Delivery::NotSent,
         FenceReport::Silent => Delivery::Unknown,
     };
+    // What an earlier connection left unknown stays unknown, whatever became of it on this one.
+    let reported = meta.delivery.or_unknown(delivery);
     let harmless = match (delivery, meta.resend) {
         (_, Resend::Never) => false,
         (Delivery::NotSent, _) | (_, Resend::Always) => true,
@@ -109,9 +113,9 @@ pub(crate) fn on_loss(meta: &Meta, handed_over: bool, end: u64, fence: FenceRepo
         (_, Resend::Idempotent) => meta.class.is(Class::READ) || meta.class.is(Class::IDEMPOTENT),
     };
     if harmless {
-        OnLoss::SendAgain { delivery, costs_budget: delivery != Delivery::NotSent }
+        OnLoss::SendAgain { delivery: reported, costs_budget: delivery != Delivery::NotSent }
     } else {
-        OnLoss::Fail(delivery)
+        OnLoss::Fail(reported)
     }
 }
 
@@ -169,7 +173,7 @@ mod tests {
     #[test]
     fn an_error_out_of_a_script_that_had_begun_is_not_sent_again() {
         let line = "-READONLY You can't write against a read only replica. script: abc, on @user_script:1.";
-        assert_eq!(reply(Class::SCRIPT, line), OnReply::Partial);
+        assert_eq!(reply(Class::SCRIPT, line), OnReply::Partial(RejectionCause::ReadOnly));
         let up_front = "-READONLY You can't write against a read only replica.";
         assert_eq!(reply(Class::SCRIPT, up_front), OnReply::SendAgain(RejectionCause::ReadOnly));
     }

@@ -13,7 +13,7 @@ use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
 use crate::command::{Class, is_idempotent, refuse_state};
 use crate::config::Config;
-use crate::connection::backlog::{Meta, Owner};
+use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::State;
@@ -141,34 +141,34 @@ impl<T: Copy + Default> Core<T> {
         };
         let meta = Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent };
         let deadline = self.now + options.timeout.unwrap_or(self.config.request_timeout);
-        let seq = self.ids.request();
+        let entry = Entry {
+            seq: self.ids.request(),
+            token,
+            end: 0,
+            deadline,
+            accepted: Tick::of(self.now),
+            meta,
+        };
         if class.is(Class::BLOCKING)
             && let Some(deadline) = crate::blocking::deadline(command, deadline)
         {
-            return self.submit_blocking(seq, token, deadline, meta, command);
+            return self.submit_blocking(Entry { deadline, ..entry }, command);
         }
         debug_assert_eq!(self.topology.route(command), &self.config.endpoint);
         let mut cx = context!(self);
         let Some(link) = self.links.first_mut() else { return Err(Error::invalid("no link")) };
-        link.accept(&mut cx, seq, token, deadline, meta, command)?;
-        Ok(RequestId(seq))
+        link.accept(&mut cx, entry, command)?;
+        Ok(RequestId(entry.seq))
     }
 
-    fn submit_blocking(
-        &mut self,
-        seq: u64,
-        token: T,
-        deadline: Time,
-        meta: Meta,
-        command: &Command,
-    ) -> Result<RequestId, Error> {
+    fn submit_blocking(&mut self, entry: Entry<T>, command: &Command) -> Result<RequestId, Error> {
         if self.links.first().is_none_or(Link::has_ended) {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        self.blocking.push(seq, token, deadline, meta, command, &self.config)?;
+        self.blocking.push(entry, command, &self.config)?;
         self.place_blocked();
-        Ok(RequestId(seq))
+        Ok(RequestId(entry.seq))
     }
 
     /// Gives waiting blocking commands a connection each, as far as there may be.
@@ -201,6 +201,7 @@ impl<T: Copy + Default> Core<T> {
 
     /// Nobody waits for this request any more: what was not handed over never is, the reply of what was is dropped.
     pub fn cancel(&mut self, request: RequestId) {
+        self.drain_reading();
         let mut cx = context!(self);
         let found = self.links.iter_mut().any(|link| link.abandon(&mut cx, request.0));
         if !found {

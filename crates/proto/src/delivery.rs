@@ -33,6 +33,16 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// What is known after a further try: what may have run once may have run for good, unless it surely did.
+    pub(crate) const fn or_unknown(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Unknown, Self::NotSent | Self::Rejected) => Self::Unknown,
+            _ => later,
+        }
+    }
+}
+
 impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -5,6 +5,7 @@
 //! but in [`crate::conclude`].
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use redial_resp::Command;
 
@@ -47,7 +48,24 @@ pub(crate) struct Entry<T> {
     /// Offset in the log behind its last byte.
     pub(crate) end: u64,
     pub(crate) deadline: Time,
+    pub(crate) accepted: Tick,
     pub(crate) meta: Meta,
+}
+
+/// A moment in 16 ms; fits where a whole [`Time`] would make every request larger. Wraps after two years, which no request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tick(u32);
+
+impl Tick {
+    const MICROS: u64 = 16_384;
+
+    pub(crate) const fn of(time: Time) -> Self {
+        Self((time.as_micros() / Self::MICROS) as u32)
+    }
+
+    fn age(self, now: Time) -> Duration {
+        Duration::from_micros(u64::from(Self::of(now).0.wrapping_sub(self.0)) * Self::MICROS)
+    }
 }
 
 /// Requests in order, and their bytes.
@@ -59,11 +77,19 @@ pub(crate) struct Backlog<T> {
     first: u64,
     /// Entries that nobody waits for, among those that were never handed over.
     dead: usize,
+    /// A request stands behind a later one: a scout, or what a link sends for itself.
+    is_out_of_order: bool,
 }
 
 impl<T> Default for Backlog<T> {
     fn default() -> Self {
-        Self { log: WriteLog::default(), entries: VecDeque::new(), first: 0, dead: 0 }
+        Self {
+            log: WriteLog::default(),
+            entries: VecDeque::new(),
+            first: 0,
+            dead: 0,
+            is_out_of_order: false,
+        }
     }
 }
 
@@ -109,16 +135,19 @@ impl<T: Copy> Backlog<T> {
         self.first = self.log.end();
     }
 
-    pub(crate) fn push(
-        &mut self,
-        seq: u64,
-        token: T,
-        deadline: Time,
-        meta: Meta,
-        command: &Command,
-    ) {
+    /// Encodes a request behind the others; its `end` is set here.
+    pub(crate) fn push(&mut self, entry: Entry<T>, command: &Command) {
         self.log.append_command(command);
-        self.entries.push_back(Entry { seq, token, end: self.log.end(), deadline, meta });
+        self.push_written(entry);
+    }
+
+    fn push_written(&mut self, mut entry: Entry<T>) {
+        entry.end = self.log.end();
+        match self.entries.back() {
+            None => self.is_out_of_order = false,
+            Some(last) => self.is_out_of_order |= last.seq > entry.seq,
+        }
+        self.entries.push_back(entry);
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<Entry<T>> {
@@ -137,10 +166,9 @@ impl<T: Copy> Backlog<T> {
 
     /// Copies the request whose bytes are `from..entry.end` in the log of `source`, keeping its place in the order of acceptance (which must
     /// be behind everything already here).
-    pub(crate) fn push_from(&mut self, mut entry: Entry<T>, source: &mut WriteLog, from: u64) {
+    pub(crate) fn push_from(&mut self, entry: Entry<T>, source: &mut WriteLog, from: u64) {
         self.log.append_range(source, from, entry.end);
-        entry.end = self.log.end();
-        self.entries.push_back(entry);
+        self.push_written(entry);
     }
 
     /// Puts all of `other` behind this one's, in its order; nobody's are left out.
@@ -193,6 +221,9 @@ impl<T: Copy> Backlog<T> {
     }
 
     fn position(&self, seq: u64) -> Option<usize> {
+        if self.is_out_of_order {
+            return self.entries.iter().position(|entry| entry.seq == seq);
+        }
         self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()
     }
 
@@ -254,11 +285,13 @@ impl<T: Copy> Backlog<T> {
         self.dead > 64 && self.dead > self.entries.len() / 2
     }
 
-    /// Hands every request whose deadline has come to `settle`, once, and gives the next deadline. `unsent` as in [`Self::abandon`].
+    /// Hands every request whose deadline has come, or which is older than `age`, to `settle`, once, and gives the next such moment.
+    /// `unsent` as in [`Self::abandon`].
     pub(crate) fn expire(
         &mut self,
         now: Time,
         unsent: u64,
+        age: Option<Duration>,
         mut settle: impl FnMut(&Entry<T>, bool),
     ) -> Option<Time> {
         let mut next = None;
@@ -266,17 +299,19 @@ impl<T: Copy> Backlog<T> {
         for entry in &mut self.entries {
             let never_handed = start >= unsent;
             start = entry.end;
-            if entry.meta.owner != Owner::Caller || entry.deadline == Time::NEVER {
+            if entry.meta.owner != Owner::Caller {
                 continue;
             }
-            if entry.deadline <= now {
+            let left = age.map(|age| age.saturating_sub(entry.accepted.age(now)));
+            let due = left.map_or(entry.deadline, |left| entry.deadline.min(now + left));
+            if due <= now {
                 settle(entry, never_handed);
                 entry.meta.owner = Owner::Nobody;
                 if never_handed {
                     self.dead += 1;
                 }
-            } else if next.is_none_or(|n| entry.deadline < n) {
-                next = Some(entry.deadline);
+            } else if due != Time::NEVER && next.is_none_or(|next| due < next) {
+                next = Some(due);
             }
         }
         next
@@ -284,14 +319,19 @@ impl<T: Copy> Backlog<T> {
 
     /// Empties it: each request with the offset of its first byte, to be judged; `keep` says which go on, and how.
     pub(crate) fn sift(mut self, mut keep: impl FnMut(u64, &mut Entry<T>) -> bool) -> Self {
-        let mut kept = Self::default();
+        let mut sifted = Vec::new();
         let mut from = self.first;
         for mut entry in std::mem::take(&mut self.entries) {
             let end = entry.end;
             if keep(from, &mut entry) {
-                kept.push_from(entry, &mut self.log, from);
+                sifted.push((from, entry));
             }
             from = end;
+        }
+        sifted.sort_by_key(|(_, entry)| entry.seq);
+        let mut kept = Self::default();
+        for (from, entry) in sifted {
+            kept.push_from(entry, &mut self.log, from);
         }
         kept
     }

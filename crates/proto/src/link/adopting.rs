@@ -54,7 +54,7 @@ impl<T: Copy + Default> Link<T> {
         else {
             return;
         };
-        let fits = cx.topology.judge(&survey.server);
+        let fits = cx.topology.judge(survey.server.role);
         let found = Found {
             identity: self.identity(&survey.server),
             role_fits: fits,
@@ -194,12 +194,14 @@ impl<T: Copy + Default> Link<T> {
     ) {
         let Some(at) = self.attempts.iter().position(|attempt| attempt.id == id) else { return };
         let attempt = self.attempts.remove(at);
-        let conn = match attempt.stage {
+        let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
             Stage::Fencing(conn, _) => *conn,
             Stage::Connecting | Stage::Shaking(_) => return,
         };
         self.stop_dialing(cx, None);
+        // The handshake's waiting is over; a request's begins when it is written.
+        conn.waiting_since = None;
         let server = conn.server.clone().unwrap_or_else(Server::unknown);
         let interrupted = self.lost.is_some() || self.current.is_some();
         if let Some(old) = self.current.take() {
@@ -302,7 +304,9 @@ impl<T: Copy + Default> Link<T> {
                 conn.is_closed = true;
                 return;
             }
-            (Mode::Moving { to }, _) => return self.finish_adopting(cx, to, FenceReport::Silent),
+            (Mode::Moving { to }, _) if self.attempts.iter().any(|attempt| attempt.id == to) => {
+                return self.finish_adopting(cx, to, FenceReport::Silent);
+            }
             _ => {}
         }
         let Some(old) = self.current.take() else { return };

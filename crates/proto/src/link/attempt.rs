@@ -84,6 +84,12 @@ impl<T: Copy> Attempt<T> {
         }
     }
 
+    /// It was kept, and its server has not had long to answer again.
+    pub(super) fn is_asked_again(&self, now: Time) -> bool {
+        matches!(&self.stage, Stage::Shaking(shaken) if shaken.again)
+            && now.since(self.since) < super::dialing::ASK_AGAIN_AFTER
+    }
+
     pub(super) const fn is_fencing(&self) -> bool {
         matches!(self.stage, Stage::Fencing(..))
     }

@@ -33,7 +33,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const MOST_ATTEMPTS: usize = 8;
 
 /// How often a kept probe is asked again who is there; without an answer by the next time, dialing goes on.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A fence is one round trip to a server that has just answered.
 pub(super) const FENCE_WITHIN: Duration = Duration::from_secs(1);
@@ -91,7 +91,8 @@ impl<T: Copy + Default> Link<T> {
     pub(crate) fn on_finding(&mut self, cx: &mut Context<'_, T>, finding: &Finding) {
         let is_another = finding.run_id.is_none() || self.run_id() != finding.run_id.as_deref();
         let path_is_dead = matches!(self.mode, Mode::Suspect { retransmitting: true, .. });
-        if self.lead == Lead::Follower && (is_another || path_is_dead) {
+        let fits = cx.topology.judge(finding.role);
+        if self.lead == Lead::Follower && fits && (is_another || path_is_dead) {
             self.dial_now(cx);
         }
     }
@@ -247,6 +248,10 @@ impl<T: Copy + Default> Link<T> {
         let attempt = self.attempts.remove(at);
         if attempt.is_fencing() {
             self.on_fence_failed(cx);
+        } else if self.mode == (Mode::Moving { to: id }) {
+            // The old server does not lead any more, so there is no way back to it.
+            self.mode = Mode::Demoted;
+            self.dial_now(cx);
         }
         cx.outputs.push_back(Output::Close { conn: id, reset: true });
         let needs_attention = matches!(failure, Failure::Attention);
@@ -336,12 +341,8 @@ impl<T: Copy + Default> Link<T> {
             let due = attempt.is_kept() && cx.now.since(attempt.since) >= ASK_AGAIN_AFTER;
             self.attempts.push(if due { attempt.ask_again(cx.now) } else { attempt });
         }
-        let is_silent = |attempt: &Attempt<T>| {
-            matches!(&attempt.stage, Stage::Shaking(shaken) if shaken.again)
-                && cx.now.since(attempt.since) >= ASK_AGAIN_AFTER
-        };
-        let lost_sight =
-            self.attempts.iter().any(is_silent) && !self.attempts.iter().any(Attempt::is_kept);
+        let sees = |attempt: &Attempt<T>| attempt.is_kept() || attempt.is_asked_again(cx.now);
+        let lost_sight = !self.attempts.iter().any(sees);
         if lost_sight && !self.timers.is_set(Timer::Dial) {
             self.timers.set(Timer::Dial, cx.now);
         }

@@ -83,8 +83,10 @@ impl<T: Copy + Default> Link<T> {
         let suspect_after = self.suspect_after(cx);
         let Some(conn) = self.current.as_mut().filter(|conn| conn.id == id) else { return };
         let info = info.unwrap_or_default();
+        // Only of the command that is waited for: a hung server's kernel acknowledges newer ones too. The SYN counts as a byte.
         let first_look = self.acked == 0;
-        let progress = info.bytes_acked > self.acked && !first_look;
+        let uploading = conn.in_flight.front().is_some_and(|oldest| oldest.end + 1 > self.acked);
+        let progress = info.bytes_acked > self.acked && uploading && !first_look;
         self.acked = info.bytes_acked;
         let Some(silence) = conn.silence(cx.now) else { return };
         let is_retransmitting = info.is_retransmitting();
@@ -121,12 +123,14 @@ impl<T: Copy + Default> Link<T> {
         let Some(conn) = &self.current else { return };
         let id = conn.id;
         cx.emit(self, EventKind::Suspected { conn: id, why });
-        let demoted = matches!(why, Suspicion::Rejection(_));
+        let demoted = matches!(why, Suspicion::Rejection(_) | Suspicion::Moved);
         let retransmitting = why == Suspicion::Retransmission;
         self.mode =
             if demoted { Mode::Demoted } else { Mode::Suspect { spoke: None, retransmitting } };
         self.set_state(cx, State::Suspect);
         self.backoff.reset();
+        self.hold.reset();
+        self.timers.stop(Timer::Hold);
         self.timers.set(Timer::Suspect, cx.now + LOOK_AGAIN_AFTER);
         self.timers.stop(Timer::Silence);
         if demoted {
@@ -149,7 +153,7 @@ impl<T: Copy + Default> Link<T> {
             Mode::Suspect { spoke: None, .. } => {
                 let silence = conn.silence(cx.now).unwrap_or_default();
                 cx.outputs.push_back(Output::Inspect(conn.id));
-                if silence >= cx.config.liveness.condemn_after && !self.judge_kept(cx) {
+                if silence >= cx.config.liveness.condemn_after && self.has_nothing_better(cx) {
                     let text = format!(
                         "{} was silent for {silence:.1?} and nothing better was found",
                         self.endpoint
@@ -161,6 +165,11 @@ impl<T: Copy + Default> Link<T> {
             _ => return,
         }
         self.timers.set(Timer::Suspect, cx.now + LOOK_AGAIN_AFTER);
+    }
+
+    /// No probe has an answer to judge by, and none is about to have one.
+    fn has_nothing_better(&self, cx: &Context<'_, T>) -> bool {
+        !self.attempts.iter().any(|attempt| attempt.is_kept() || attempt.is_asked_again(cx.now))
     }
 
     /// Bytes came from the current connection.
@@ -260,7 +269,8 @@ impl<T: Copy + Default> Link<T> {
     /// Settles what has waited until its deadline.
     fn on_deadline(&mut self, cx: &mut Context<'_, T>) {
         let (now, why) = (cx.now, self.why());
-        let mut next = self.queue.expire(now, 0, |entry, _| {
+        let age = cx.config.offline_queue.age;
+        let mut next = self.queue.expire(now, 0, age, |entry, _| {
             let text = format!("no connection took the command by its deadline{why}");
             cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, entry.meta.delivery, text)));
         });
@@ -271,7 +281,7 @@ impl<T: Copy + Default> Link<T> {
         if let Some(conn) = &mut self.current {
             let untaken = conn.untaken();
             let silence = conn.silence(now).unwrap_or_default();
-            let in_flight = conn.in_flight.expire(now, untaken, |entry, never_handed| {
+            let in_flight = conn.in_flight.expire(now, untaken, None, |entry, never_handed| {
                 let delivery = if never_handed { entry.meta.delivery } else { Delivery::Unknown };
                 let text = format!("no answer by the deadline; nothing was read for {silence:.1?}");
                 cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, delivery, text)));

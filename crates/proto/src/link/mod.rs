@@ -34,11 +34,12 @@ use self::hold::Hold;
 pub use self::subscriptions::SubscriptionKind;
 use self::subscriptions::Subscriptions;
 use self::timers::{Timer, TimerTable};
+use crate::command::Class;
 use crate::config::Endpoint;
 use crate::connection::Connection;
-use crate::connection::backlog::{Backlog, Meta, Owner};
+use crate::connection::backlog::{Backlog, Entry, Meta, Owner, Tick};
 use crate::connection::identity::{Lineage, Server};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::ids::{ConnId, LinkId};
@@ -205,23 +206,19 @@ impl<T: Copy + Default> Link<T> {
     pub(crate) fn accept(
         &mut self,
         cx: &mut Context<'_, T>,
-        seq: u64,
-        token: T,
-        deadline: Time,
-        meta: Meta,
+        entry: Entry<T>,
         command: &Command,
     ) -> Result<(), Error> {
-        self.timers.set_no_later(Timer::Deadline, deadline);
-        if self.queue.is_empty()
-            && self.can_write()
-            && let Some(conn) = &mut self.current
-        {
-            conn.in_flight.push(seq, token, deadline, meta, command);
-            self.sends += 1;
-            return Ok(());
+        self.timers.set_no_later(Timer::Deadline, entry.deadline);
+        if self.queue.is_empty() && self.can_write() {
+            if let Some(conn) = &mut self.current {
+                conn.in_flight.push(entry, command);
+                self.sends += 1;
+                return Ok(());
+            }
         }
         self.admit(cx, command)?;
-        self.queue.push(seq, token, deadline, meta, command);
+        self.queue.push(entry, command);
         if let Some(age) = cx.config.offline_queue.age {
             self.timers.set_no_later(Timer::Deadline, cx.now + age);
         }
@@ -270,14 +267,18 @@ impl<T: Copy + Default> Link<T> {
 
     /// A request of the link's own, behind everything else.
     fn push_own(&mut self, cx: &mut Context<'_, T>, owner: Owner, command: &Command) {
-        let meta = Meta {
-            owner,
-            class: crate::command::Class::READ,
-            resend: crate::delivery::Resend::Never,
-            delivery: Delivery::NotSent,
-        };
+        let meta =
+            Meta { owner, class: Class::READ, resend: Resend::Never, delivery: Delivery::NotSent };
         if let Some(conn) = &mut self.current {
-            conn.in_flight.push(cx.ids.request(), T::default(), Time::NEVER, meta, command);
+            let entry = Entry {
+                seq: cx.ids.request(),
+                token: T::default(),
+                end: 0,
+                deadline: Time::NEVER,
+                accepted: Tick::of(cx.now),
+                meta,
+            };
+            conn.in_flight.push(entry, command);
         }
     }
 

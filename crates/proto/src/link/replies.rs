@@ -1,5 +1,7 @@
 //! What comes back on the connection in use: each frame to the request it answers.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use redial_resp::Frame;
 
@@ -7,6 +9,7 @@ use super::context::{Context, Notice};
 use super::hold::OnRefusal;
 use super::timers::Timer;
 use super::{Link, Mode, Purpose};
+use crate::command::Class;
 use crate::conclude::{self, OnReply, RejectionCause};
 use crate::config::WantedRole;
 use crate::connection::backlog::{Entry, Owner};
@@ -15,6 +18,9 @@ use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Suspicion};
 use crate::output::Output;
+
+/// A subscription that the server refused for now is asked for again after this long.
+const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// A settled request.
 type Answer<T> = (T, Result<Frame, Error>);
@@ -75,12 +81,18 @@ impl<T: Copy + Default> Link<T> {
         if frame.error().is_some() {
             return self.on_error_frame(cx, entry, from, frame);
         }
-        if self.hold.is_relevant()
-            && self.hold.on_success(entry.seq, !entry.meta.class.is(crate::command::Class::READ))
-        {
-            self.timers.stop(Timer::Hold);
+        if self.hold.is_relevant() {
+            let is_write = !entry.meta.class.is(Class::READ);
+            self.on_served(entry.seq, is_write);
         }
         self.deliver(cx, &entry, frame)
+    }
+
+    /// The server ran a request: what is held for a scout may follow.
+    fn on_served(&mut self, seq: u64, is_write: bool) {
+        if self.hold.on_success(seq, is_write) {
+            self.timers.stop(Timer::Hold);
+        }
     }
 
     fn deliver(
@@ -95,15 +107,26 @@ impl<T: Copy + Default> Link<T> {
                 let gone = old_listed(&frame) == OldListed::Gone;
                 cx.notices.push(Notice::Answered { link, gone });
             }
-            Owner::Subscription if frame.error().is_some() => {
-                if let Some((kind, channel)) = self.subscriptions.refused() {
-                    let text = frame.error().map(|error| error.to_string()).unwrap_or_default();
-                    cx.outputs.push_back(Output::SubscriptionRefused { kind, channel, text });
+            Owner::Subscription => {
+                if let Some(error) = frame.error() {
+                    self.on_subscription_refused(cx, error.code(), error.to_string());
                 }
             }
-            Owner::Nobody | Owner::Ping | Owner::Subscription => {}
+            Owner::Nobody | Owner::Ping => {}
         }
         None
+    }
+
+    fn on_subscription_refused(&mut self, cx: &mut Context<'_, T>, code: &str, text: String) {
+        if matches!(code, "ERR" | "NOAUTH" | "NOPERM") {
+            if let Some((kind, channel)) = self.subscriptions.refused() {
+                cx.outputs.push_back(Output::SubscriptionRefused { kind, channel, text });
+            }
+        } else {
+            // BUSY, LOADING and the like pass; the wish stays.
+            self.subscriptions.postpone();
+            self.timers.set_no_later(Timer::Hold, cx.now + SUBSCRIBE_AGAIN_AFTER);
+        }
     }
 
     fn on_error_frame(
@@ -113,64 +136,77 @@ impl<T: Copy + Default> Link<T> {
         from: u64,
         frame: Frame,
     ) -> Option<Answer<T>> {
-        match conclude::on_error_reply(entry.meta.class, entry.meta.resend, &frame) {
-            OnReply::Answer => self.deliver(cx, &entry, frame),
-            OnReply::Partial => {
-                let text = frame.error().map(|error| error.to_string()).unwrap_or_default();
-                let text =
-                    format!("a script stopped half way, and scripts do not roll back: {text}");
-                Some((entry.token, Err(Error::new(ErrorKind::Rejected, Delivery::Unknown, text))))
-                    .filter(|_| entry.meta.owner == Owner::Caller)
-            }
+        let judged = conclude::on_error_reply(entry.meta.class, entry.meta.resend, &frame);
+        let cause = match judged {
             // A replica that was asked for is no demoted primary.
             OnReply::SendAgain(RejectionCause::ReadOnly)
                 if cx.config.wanted_role == WantedRole::Any =>
             {
-                self.deliver(cx, &entry, frame)
+                None
             }
-            OnReply::SendAgain(cause) => self.on_rejected(cx, entry, from, frame, cause),
-        }
-    }
-
-    fn on_rejected(
-        &mut self,
-        cx: &mut Context<'_, T>,
-        mut entry: Entry<T>,
-        from: u64,
-        frame: Frame,
-        cause: RejectionCause,
-    ) -> Option<Answer<T>> {
+            OnReply::Answer => None,
+            OnReply::SendAgain(cause) | OnReply::Refused(cause) | OnReply::Partial(cause) => {
+                Some(cause)
+            }
+        };
+        let Some(cause) = cause else {
+            self.on_served(entry.seq, false);
+            return self.deliver(cx, &entry, frame);
+        };
         if cause.asks_for_another_server() {
             if matches!(self.mode, Mode::Serving | Mode::Suspect { .. }) {
                 self.suspect(cx, Suspicion::Rejection(cause));
             }
-        } else if entry.meta.owner == Owner::Caller {
-            match self.hold.on_refusal(cx.now, entry.seq, cause) {
-                OnRefusal::Wait(until) => {
-                    cx.emit(self, EventKind::Held(cause));
-                    self.timers.set(Timer::Hold, until);
-                }
-                OnRefusal::WaitOn => {}
-                OnRefusal::GiveUp => {
-                    self.timers.stop(Timer::Hold);
-                    return Some((entry.token, Err(rejected(&frame))));
-                }
+        } else if self.wait_for(cx, entry.seq, cause) == OnRefusal::GiveUp {
+            return self.fail(&entry, rejected(&entry, &frame));
+        }
+        match judged {
+            OnReply::SendAgain(_) if entry.meta.owner == Owner::Caller => {
+                self.send_again(cx, entry, from, &frame)
             }
+            OnReply::Partial(_) => {
+                let text = frame.error().map(|error| error.to_string()).unwrap_or_default();
+                let text =
+                    format!("a script stopped half way, and scripts do not roll back: {text}");
+                self.fail(&entry, Error::new(ErrorKind::Rejected, Delivery::Unknown, text))
+            }
+            _ => self.deliver(cx, &entry, frame),
         }
-        if entry.meta.owner != Owner::Caller {
-            return self.deliver(cx, &entry, frame);
+    }
+
+    /// The server refuses for now: requests wait, and one of them will see whether it has passed.
+    fn wait_for(&mut self, cx: &mut Context<'_, T>, seq: u64, cause: RejectionCause) -> OnRefusal {
+        let refusal = self.hold.on_refusal(cx.now, seq, cause);
+        match refusal {
+            OnRefusal::Wait(until) => {
+                cx.emit(self, EventKind::Held(cause));
+                self.timers.set(Timer::Hold, until);
+            }
+            OnRefusal::WaitOn => {}
+            OnRefusal::GiveUp => self.timers.stop(Timer::Hold),
         }
+        refusal
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what the link does with the request")]
+    fn fail(&self, entry: &Entry<T>, error: Error) -> Option<Answer<T>> {
+        (entry.meta.owner == Owner::Caller).then_some((entry.token, Err(error)))
+    }
+
+    fn send_again(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        mut entry: Entry<T>,
+        from: u64,
+        frame: &Frame,
+    ) -> Option<Answer<T>> {
+        entry.meta.delivery = entry.meta.delivery.or_unknown(Delivery::Rejected);
         if !cx.budget.withdraw() {
-            let text = format!(
-                "the server refused the command and the retry budget is spent: {}",
-                rejected(&frame).text()
-            );
-            return Some((
-                entry.token,
-                Err(Error::new(ErrorKind::RetryBudget, Delivery::Rejected, text)),
-            ));
+            let text = "the server refused the command and the retry budget is spent";
+            let text = format!("{text}: {}", rejected(&entry, frame).text());
+            return self
+                .fail(&entry, Error::new(ErrorKind::RetryBudget, entry.meta.delivery, text));
         }
-        entry.meta.delivery = Delivery::Rejected;
         let conn = self.current.as_mut()?;
         self.returned.push_from(entry, conn.in_flight.log(), from);
         None
@@ -198,6 +234,10 @@ impl<T: Copy + Default> Link<T> {
 
     /// The pause after a refusal is over: see with one request whether the cause has passed.
     pub(super) fn on_pause_over(&mut self, cx: &mut Context<'_, T>) {
+        for (kind, channel) in self.subscriptions.take_postponed() {
+            let command = self.subscriptions.ask(kind, &channel, true);
+            self.push_own(cx, Owner::Subscription, &command);
+        }
         if self.mode != Mode::Serving {
             self.hold.reset();
             return;
@@ -212,7 +252,8 @@ impl<T: Copy + Default> Link<T> {
 }
 
 /// The error of a request that the server kept refusing.
-fn rejected(frame: &Frame) -> Error {
+fn rejected<T>(entry: &Entry<T>, frame: &Frame) -> Error {
     let text = frame.error().map(|error| error.to_string()).unwrap_or_default();
-    Error::new(ErrorKind::Rejected, Delivery::Rejected, text)
+    let delivery = entry.meta.delivery.or_unknown(Delivery::Rejected);
+    Error::new(ErrorKind::Rejected, delivery, text)
 }

@@ -47,6 +47,8 @@ pub(crate) struct Subscriptions {
     wanted: BTreeSet<(SubscriptionKind, Vec<u8>)>,
     /// Sent and not confirmed, in the order sent.
     asked: VecDeque<(SubscriptionKind, Vec<u8>)>,
+    /// Refused for now.
+    postponed: Vec<(SubscriptionKind, Vec<u8>)>,
 }
 
 impl Subscriptions {
@@ -80,6 +82,7 @@ impl Subscriptions {
     /// The commands that a new connection needs: one a channel, so that each is confirmed or refused for itself.
     pub(super) fn ask_all(&mut self) -> Vec<Command> {
         self.asked.clear();
+        self.postponed.clear();
         let wanted: Vec<_> = self.wanted.iter().cloned().collect();
         wanted.iter().map(|(kind, channel)| self.ask(*kind, channel, true)).collect()
     }
@@ -89,6 +92,16 @@ impl Subscriptions {
         let (kind, channel) = self.asked.pop_front()?;
         self.unwant(kind, &channel);
         Some((kind, channel))
+    }
+
+    /// The oldest unconfirmed one was refused for now.
+    pub(super) fn postpone(&mut self) {
+        self.postponed.extend(self.asked.pop_front().filter(|asked| self.wanted.contains(asked)));
+    }
+
+    /// Those that are to be asked for again.
+    pub(super) fn take_postponed(&mut self) -> Vec<(SubscriptionKind, Vec<u8>)> {
+        std::mem::take(&mut self.postponed)
     }
 
     /// Tells messages, confirmations and replies apart. In RESP2 all of them are arrays, and PING is answered `["pong", ""]`.

@@ -4,7 +4,7 @@ use redial_resp::Command;
 
 use super::Topology;
 use crate::config::{Config, Endpoint, WantedRole};
-use crate::connection::identity::{Role, Server};
+use crate::connection::identity::Role;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Topology for Standalone {
         &self.endpoint
     }
 
-    fn judge(&self, server: &Server) -> bool {
-        self.wanted == WantedRole::Any || server.role != Role::Replica
+    fn judge(&self, role: Role) -> bool {
+        self.wanted == WantedRole::Any || role != Role::Replica
     }
 }
