@@ -1,7 +1,180 @@
-//! `redial adapter`: the redial client, spoken to over the adapter protocol.
+//! `redial adapter`: the redial client with its defaults, spoken to over the adapter protocol
+//! (docs/adapters.md).
+//!
+//! Stands on the public API alone, and has no dealings with the drill but its lines.
 
-use anyhow::{Result, bail};
+use std::io::{BufRead as _, Write as _};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
+use anyhow::{Context as _, Result};
+use redial::{Client, Delivery, Error, EventKind, Value};
+use tokio::sync::mpsc;
+
+/// Runs until `q` or the end of standard input.
 pub(crate) fn run() -> Result<()> {
-    bail!("the redial client is not built in yet")
+    let url = std::env::var("REDIS_URL")
+        .context("REDIS_URL is not set; this command is started by `redial drill`")?;
+    let mut builder = Client::builder(&url)?;
+    if let Ok(name) = std::env::var("REDIAL_DRILL_NAME") {
+        builder = builder.client_name(name);
+    }
+    let (say, said) = channel();
+    let writer = thread::spawn(move || write_lines(&said));
+    let (hear, heard) = mpsc::unbounded_channel();
+    // Reading standard input can't be cancelled: the thread ends with the process.
+    thread::spawn(move || read_lines(&hear));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(builder, heard, say));
+    runtime.shutdown_background();
+    // Whatever a task still wanted to say is cut off with it.
+    drop(writer);
+    Ok(())
+}
+
+fn read_lines(hear: &mpsc::UnboundedSender<String>) {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        if line == "q" || hear.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// One write for all lines that are ready together.
+fn write_lines(said: &Receiver<String>) {
+    let mut stdout = std::io::stdout().lock();
+    let mut batch = String::new();
+    while let Ok(line) = said.recv() {
+        batch.clear();
+        for line in std::iter::once(line).chain(said.try_iter()) {
+            batch.push_str(&line);
+            batch.push('\n');
+        }
+        if stdout.write_all(batch.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+async fn serve(
+    builder: redial::Builder,
+    mut heard: mpsc::UnboundedReceiver<String>,
+    say: Sender<String>,
+) {
+    let client = builder.build();
+    tokio::spawn(tell_events(client.clone(), say.clone()));
+    let _ = say.send(format!("ready redial {}", env!("CARGO_PKG_VERSION")));
+    while let Some(line) = heard.recv().await {
+        let mut words = line.split(' ');
+        match (words.next(), words.next()) {
+            (Some("c"), Some(id)) => {
+                let args: Vec<String> = words.map(str::to_owned).collect();
+                let Some((name, args)) = args.split_first() else { continue };
+                let request = client.cmd::<Value>(name).args(args);
+                tokio::spawn(answer(id.to_owned(), request, say.clone()));
+            }
+            (Some("u"), Some(id)) => {
+                let (Some(key), Some(Ok(bytes))) = (words.next(), words.next().map(str::parse))
+                else {
+                    continue;
+                };
+                let value = vec![b'x'; bytes];
+                let request = client.cmd::<Value>("SET").arg(key).arg(&value);
+                tokio::spawn(answer(id.to_owned(), request, say.clone()));
+            }
+            (Some("s"), Some(channel)) => {
+                tokio::spawn(listen(client.clone(), channel.to_owned(), say.clone()));
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn answer(id: String, request: redial::Cmd<Value>, say: Sender<String>) {
+    let line = match request.await {
+        Ok(Value::Error(error)) => {
+            format!("r {id} err {} answered {}", error.code(), one_line(&error.to_string()))
+        }
+        Ok(value) => format!("r {id} ok {}", word(&value)),
+        Err(error) => format!("r {id} err {} {}", kind(&error), claim(&error)),
+    };
+    let _ = say.send(line);
+}
+
+fn kind(error: &Error) -> String {
+    error.code().map_or_else(|| format!("{:?}", error.kind()), str::to_owned)
+}
+
+fn claim(error: &Error) -> String {
+    let delivery = match error.delivery() {
+        Delivery::NotSent => "not-sent",
+        Delivery::Rejected => "rejected",
+        Delivery::Unknown => "unknown",
+        Delivery::Ran => "ran",
+        Delivery::Answered => "answered",
+    };
+    format!("{delivery} {}", one_line(&error.to_string()))
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "(nil)".to_owned(),
+        Value::Integer(n) => n.to_string(),
+        Value::Boolean(b) => b.to_string(),
+        Value::Double(n) => n.to_string(),
+        Value::Simple(text) | Value::Bulk(text) | Value::BigNumber(text) => {
+            one_line(&String::from_utf8_lossy(text))
+        }
+        Value::Verbatim { text, .. } => one_line(&String::from_utf8_lossy(text)),
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            format!("[{}]", items.len())
+        }
+        Value::Map(entries) => format!("[{}]", entries.len() * 2),
+        Value::Error(error) => one_line(&error.to_string()),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+async fn listen(client: Client, channel: String, say: Sender<String>) {
+    match client.subscribe(&channel).await {
+        Ok(mut subscription) => {
+            while let Some(message) = subscription.next().await {
+                let payload = String::from_utf8_lossy(&message.payload).into_owned();
+                let _ = say.send(format!("m {channel} {}", one_line(&payload)));
+            }
+        }
+        Err(error) => {
+            let _ = say.send(format!("e refused {}", one_line(&error.to_string())));
+        }
+    }
+}
+
+async fn tell_events(client: Client, say: Sender<String>) {
+    let mut events = client.events();
+    drop(client);
+    while let Some(event) = events.next().await {
+        // A burst that is missed leaves the states around it.
+        let Ok(event) = event else { continue };
+        let what = match event.kind {
+            EventKind::State(state) => state.name().to_owned(),
+            EventKind::Probe { .. } => "probe".to_owned(),
+            EventKind::Adopted { .. } => "adopted".to_owned(),
+            EventKind::Condemned { .. } => "condemned".to_owned(),
+            EventKind::Recovered { .. } => "recovered".to_owned(),
+            EventKind::DialFailed { cause, .. } => format!("dial-failed {}", one_line(&cause)),
+            EventKind::HistoryChanged { possible_loss } => {
+                format!("history-changed possible-loss={possible_loss}")
+            }
+            // Its state says `suspect`; the rest is no change of a connection.
+            _ => continue,
+        };
+        let purpose = format!("{:?}", event.purpose).to_lowercase();
+        if say.send(format!("e {what} {purpose}")).is_err() {
+            return;
+        }
+    }
 }

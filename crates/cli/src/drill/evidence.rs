@@ -2,12 +2,12 @@
 //!
 //! Read on the servers' own control connections, past the network and past the client.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result, bail};
 use redial_lab::{Reply, Server};
 
-use super::workload::{counter_key, list_key, parse_token, token, value_key};
+use super::workload::{Record, Step, counter_key, list_key, parse_token, token, value_key};
 
 /// Keys per MGET: large enough to be quick, small enough to be no pause for the server.
 const CHUNK: usize = 500;
@@ -55,6 +55,22 @@ impl ServerData {
             data.read_keys(server, chunk)?;
         }
         Ok(data)
+    }
+
+    /// Whether this data lacks an acknowledged RPUSH or SET. Of an INCR it can't be told.
+    pub(crate) fn lost(&self) -> impl Fn(&Record) -> bool + '_ {
+        let lists = self.lists.iter().map(|list| list.iter().copied().collect());
+        let lists: Vec<HashSet<u32>> = lists.collect();
+        move |record| {
+            record.succeeded_at().is_some()
+                && match record.step {
+                    Step::Push => {
+                        lists.get(record.caller).is_none_or(|list| !list.contains(&record.round))
+                    }
+                    Step::Set => !self.keys.contains_key(&(record.caller, record.round)),
+                    Step::Incr | Step::Get | Step::Upload => false,
+                }
+        }
     }
 
     fn read_list(&mut self, server: &impl Ask, caller: usize) -> Result<()> {

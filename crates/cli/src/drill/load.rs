@@ -16,12 +16,23 @@ use super::workload::{Record, Step, Workload};
 /// The longest the writer sleeps when nothing is due; a reply wakes it before.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// The words of the protocol that are states.
+const STATES: &[&str] =
+    &["wait", "connecting", "connect", "ready", "suspect", "reconnecting", "close", "end"];
+
 /// A change of the client's connection, as the client tells it.
 #[derive(Debug, Clone)]
 pub(crate) struct StateChange {
     pub(crate) at: Duration,
     pub(crate) state: String,
     pub(crate) detail: String,
+}
+
+impl StateChange {
+    /// Whether this is a state, which lasts, and not an event on the way (a probe, an error).
+    pub(crate) fn is_state(&self) -> bool {
+        STATES.contains(&self.state.as_str())
+    }
 }
 
 #[derive(Debug)]
@@ -160,7 +171,13 @@ impl Load {
             succeeded: state.workload.succeeded(),
             failed: state.workload.failed(),
             open: state.workload.open(),
-            state: state.changes.last().map(|c| c.state.clone()).unwrap_or_default(),
+            state: state
+                .changes
+                .iter()
+                .rev()
+                .find(|change| change.is_state())
+                .map(|change| change.state.clone())
+                .unwrap_or_default(),
         }
     }
 

@@ -19,16 +19,26 @@ pub(crate) struct Recovery {
 
 /// Recovery from `from`, looking no further than `until`.
 ///
-/// Only writes count: a demoted server that still answers reads is no recovery.
+/// Only writes count: a demoted server that still answers reads is no recovery. Nor is one that takes
+/// writes which nobody keeps: for each caller only what came after the last write that it `lost`
+/// counts.
 pub(crate) fn recovery(
     records: &[Record],
     callers: usize,
     from: Duration,
     until: Duration,
+    lost: impl Fn(&Record) -> bool,
 ) -> Recovery {
+    let mut since = vec![from; callers];
+    for record in records.iter().filter(|record| lost(record)) {
+        if let (Some(since), Some(at)) = (since.get_mut(record.caller), record.succeeded_at()) {
+            *since = at.max(*since);
+        }
+    }
     let mut firsts: Vec<Option<Duration>> = vec![None; callers];
     for record in records.iter().filter(|record| record.step.is_write()) {
-        let Some(at) = record.succeeded_at().filter(|at| (from..until).contains(at)) else {
+        let since = since.get(record.caller).copied().unwrap_or(from);
+        let Some(at) = record.succeeded_at().filter(|at| *at > since && *at < until) else {
             continue;
         };
         if let Some(first) = firsts.get_mut(record.caller) {
@@ -147,16 +157,30 @@ mod tests {
             at(1, Step::Incr, 100, Some(170)),
             at(1, Step::Set, 171, Some(180)),
         ];
-        let found = recovery(&records, 2, ms(100), ms(1000));
+        let kept = |_: &Record| false;
+        let found = recovery(&records, 2, ms(100), ms(1000), kept);
         assert_eq!((found.first, found.all), (Some(ms(30)), Some(ms(70))));
-        let cut = recovery(&records, 2, ms(100), ms(150));
+        let cut = recovery(&records, 2, ms(100), ms(150), kept);
         assert_eq!(
             (cut.first, cut.all),
             (Some(ms(30)), None),
             "what comes later is the next one's"
         );
-        let missing = recovery(&records, 3, ms(100), ms(1000));
+        let missing = recovery(&records, 3, ms(100), ms(1000), kept);
         assert_eq!(missing.all, None, "a caller that never recovers");
+    }
+
+    #[test]
+    fn a_write_that_nobody_keeps_is_no_recovery() {
+        let records = [
+            at(0, Step::Push, 90, Some(110)),
+            at(0, Step::Incr, 111, Some(120)),
+            at(0, Step::Set, 121, Some(130)),
+            at(0, Step::Push, 131, Some(190)),
+        ];
+        let lost = |record: &Record| record.step == Step::Set;
+        let found = recovery(&records, 1, ms(100), ms(1000), lost);
+        assert_eq!(found.first, Some(ms(90)), "what came before the loss went the same way");
     }
 
     #[test]

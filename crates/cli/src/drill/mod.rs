@@ -190,10 +190,11 @@ fn report_client(
     let records = &harvest.records;
     let mut audit = audit::audit(records, harvest.callers, &survivor, &others);
     audit.wrong_replies += harvest.strays + survivor.foreign;
+    let lost = survivor.lost();
     let recoveries: Vec<_> = story
         .switches(clock.now())
         .into_iter()
-        .map(|(from, until)| metrics::recovery(records, harvest.callers, from, until))
+        .map(|(from, until)| metrics::recovery(records, harvest.callers, from, until, &lost))
         .collect();
     let errors = metrics::errors(records);
     let counts = connections::count(&dialed, end);

@@ -48,14 +48,15 @@ impl Kind {
         }
     }
 
-    /// Whether this connection of the right name does what it is for.
+    /// Whether this connection does what the watcher's is for. One without a name is known by that
+    /// alone: nobody else subscribes or blocks.
     fn is_back(self, client: &Listed) -> bool {
-        client.name == self.client_name()
-            && match self {
-                Self::Idle => true,
-                Self::Subscriber => client.subscribed,
-                Self::Blocked => client.blocked,
-            }
+        let named = client.name == self.client_name();
+        match self {
+            Self::Idle => named,
+            Self::Subscriber => client.subscribed && (named || client.name.is_empty()),
+            Self::Blocked => client.blocked && (named || client.name.is_empty()),
+        }
     }
 }
 

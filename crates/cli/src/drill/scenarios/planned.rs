@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use redial_lab::{HostId, RestartWith};
 
 use super::{Drill, Limits};
@@ -21,8 +22,18 @@ impl Planned {
         stage.lab().server(host).restart(RestartWith::ItsData)?;
         stage.lab().demote(host)?;
         stage.lab().wait_for_sync(host, SYNC_WITHIN)?;
+        // The replica has all, but FAILOVER is refused until its primary has heard so.
+        let online = || Self::lists_online_replica(stage, host.other());
+        if !stage.wait_until(SYNC_WITHIN, online)? {
+            bail!("{} does not count {host} as an online replica", host.other());
+        }
         stage.step(&format!("{host} is back as replica, in sync"));
         Ok(())
+    }
+
+    fn lists_online_replica(stage: &Stage<'_>, primary: HostId) -> bool {
+        let replica = stage.lab().server(primary).info("replication", "slave0");
+        replica.is_ok_and(|field| field.is_some_and(|field| field.contains("state=online")))
     }
 
     fn switch(stage: &Stage<'_>, to: HostId) -> anyhow::Result<()> {
