@@ -30,28 +30,34 @@ const HEADER: usize = 16;
 const EMPTY_HEADER: &[u8; HEADER] = b"............*0\r\n";
 const LAST_DIGIT: usize = HEADER - 3;
 
-/// Room that a new command gets: header, name, a key and a short value.
-const INITIAL_CAPACITY: usize = 96;
+/// Room that a command has from the start: header, name, a key and a value of 64 bytes. Much more
+/// would be felt where 100,000 commands wait for a server.
+const INITIAL_ROOM: usize = 128;
+
+/// Room made behind an argument that found too little.
+const MORE_ROOM: usize = 32;
 
 /// A command and its arguments as RESP.
-#[derive(Clone)]
 pub struct Command {
     /// The header, right-aligned in [`HEADER`] bytes, then every argument as `$3\r\nfoo\r\n`, a
-    /// large one as `$20000\r\n\r\n`.
+    /// large one as `$20000\r\n\r\n`. Behind `end` there is room: initialised, so that a small
+    /// argument is written with one check, and stale.
     buf: Vec<u8>,
-    /// What belongs between the two CRLFs of the large ones.
-    large: Option<Box<Large>>,
+    end: usize,
+    /// What few commands have. Boxed, because commands are moved and queued.
+    extra: Option<Box<Extra>>,
     count: u32,
     /// Where the header's `*` stands.
-    start: u8,
-    too_large: Option<TooLarge>,
+    start: u32,
 }
 
 #[derive(Clone, Default)]
-struct Large {
-    /// Each with the offset in `buf` that it belongs to, in ascending order.
-    args: Vec<(usize, Bytes)>,
-    bytes: usize,
+struct Extra {
+    /// What belongs between the two CRLFs of large arguments, each with its offset in `buf`, in
+    /// ascending order.
+    large: Vec<(usize, Bytes)>,
+    large_bytes: usize,
+    too_large: Option<TooLarge>,
 }
 
 /// Why a command can't be sent.
@@ -72,21 +78,26 @@ impl Command {
     /// A command of this name. A name of several words (`"CLIENT LIST"`) is as many arguments,
     /// because that is how servers read it.
     pub fn new(name: impl AsRef<[u8]>) -> Self {
-        Self::with_buffer(Vec::with_capacity(INITIAL_CAPACITY), name)
+        Self::with_buffer(Vec::with_capacity(INITIAL_ROOM), name)
     }
 
-    /// The same, in a buffer that is already there. What it holds is cleared, its capacity stays.
+    /// The same, in a buffer that is already there. What it holds is overwritten; if it is not
+    /// cleared before, its room need not be initialised again.
     #[inline]
     pub fn with_buffer(mut buffer: Vec<u8>, name: impl AsRef<[u8]>) -> Self {
-        buffer.clear();
-        buffer.extend_from_slice(EMPTY_HEADER);
-        let start = (LAST_DIGIT - 1) as u8;
-        let mut command = Self { buf: buffer, large: None, count: 0, start, too_large: None };
+        if buffer.len() < INITIAL_ROOM {
+            buffer.resize(INITIAL_ROOM, 0);
+        }
+        buffer[..HEADER].copy_from_slice(EMPTY_HEADER);
+        let start = (LAST_DIGIT - 1) as u32;
+        let mut command = Self { buf: buffer, end: HEADER, extra: None, count: 0, start };
         command.push_name(name.as_ref());
         command
     }
 
-    /// The buffer, to be used again by [`with_buffer`](Self::with_buffer).
+    /// The buffer, to be used again by [`with_buffer`](Self::with_buffer). It still holds the
+    /// arguments and whatever was there before.
+    #[inline]
     pub fn into_buffer(self) -> Vec<u8> {
         self.buf
     }
@@ -108,29 +119,70 @@ impl Command {
     /// Appends one argument, copying it.
     #[inline]
     pub fn push_arg(&mut self, arg: &[u8]) {
-        if !self.admit(arg.len()) {
-            return;
+        let len = arg.len();
+        let digit = |n: usize| b'0' + n as u8;
+        let written = match len {
+            0..10 => self.write_small([b'$', digit(len), b'\r', b'\n'], arg),
+            10..100 => {
+                self.write_small([b'$', digit(len / 10), digit(len % 10), b'\r', b'\n'], arg)
+            }
+            _ => false,
+        };
+        if !written {
+            self.append(arg, len);
         }
-        // The longest length within MAX_ARG makes `$536870912\r\n`.
-        self.buf.reserve(arg.len() + 16);
-        self.write_length(arg.len());
-        self.buf.extend_from_slice(arg);
-        self.buf.extend_from_slice(b"\r\n");
     }
 
     /// Appends one argument; from [`LARGE_ARG`] on it is shared instead of copied.
     pub fn push_bytes(&mut self, arg: Bytes) {
         if arg.len() < LARGE_ARG {
-            return self.push_arg(&arg);
+            self.push_arg(&arg);
+        } else if self.append(b"", arg.len()) {
+            let offset = self.end - 2;
+            let extra = self.extra.get_or_insert_default();
+            extra.large_bytes += arg.len();
+            extra.large.push((offset, arg));
         }
-        if !self.admit(arg.len()) {
-            return;
+    }
+
+    /// Writes an argument into the room that is there. `false`: it has to be appended with care.
+    #[inline]
+    fn write_small<const N: usize>(&mut self, header: [u8; N], arg: &[u8]) -> bool {
+        if self.extra.is_some() || self.count >= MAX_ARGS {
+            return false;
         }
-        self.write_length(arg.len());
-        let large = self.large.get_or_insert_default();
-        large.bytes += arg.len();
-        large.args.push((self.buf.len(), arg));
+        let end = self.end + N + arg.len() + 2;
+        let Some(room) = self.buf.get_mut(self.end..end) else { return false };
+        let (room_of_header, rest) = room.split_at_mut(N);
+        let (room_of_arg, crlf) = rest.split_at_mut(arg.len());
+        room_of_header.copy_from_slice(&header);
+        room_of_arg.copy_from_slice(arg);
+        crlf.copy_from_slice(b"\r\n");
+        self.end = end;
+        self.count_one();
+        true
+    }
+
+    /// Appends an argument of length `len` of which `inline` is kept in the buffer, and makes room
+    /// for more; or refuses it.
+    #[inline(never)]
+    fn append(&mut self, inline: &[u8], len: usize) -> bool {
+        if len > MAX_ARG || self.count >= MAX_ARGS || self.too_large().is_some() {
+            self.refuse(len);
+            return false;
+        }
+        self.buf.truncate(self.end);
+        // The longest length within MAX_ARG makes `$536870912\r\n`.
+        self.buf.reserve(inline.len() + 14 + MORE_ROOM);
+        self.buf.push(b'$');
+        self.buf.extend_from_slice(Decimal::unsigned(len as u64).as_bytes());
         self.buf.extend_from_slice(b"\r\n");
+        self.buf.extend_from_slice(inline);
+        self.buf.extend_from_slice(b"\r\n");
+        self.end = self.buf.len();
+        self.buf.resize(self.end + MORE_ROOM, 0);
+        self.count_one();
+        true
     }
 
     /// Appends an integer of any type as decimal text.
@@ -158,46 +210,40 @@ impl Command {
 
     /// All arguments in order, the words of the name included.
     pub fn args(&self) -> Args<'_> {
-        let large = self.large.as_ref().map_or(&[][..], |large| &large.args);
-        Args::new(&self.buf, HEADER, large, self.arg_count())
+        Args::new(&self.buf[..self.end], HEADER, self.large(), self.arg_count())
     }
 
     /// Why the command must not be sent, if so. Once said, it stays said; arguments pushed since
     /// are dropped.
     #[inline]
     pub fn too_large(&self) -> Option<TooLarge> {
-        self.too_large
+        self.extra.as_ref().and_then(|extra| extra.too_large)
     }
 
     /// The length of the wire bytes.
     #[inline]
     pub fn encoded_len(&self) -> usize {
-        let large = self.large.as_ref().map_or(0, |large| large.bytes);
-        self.buf.len() - usize::from(self.start) + large
+        self.end - self.start as usize + self.extra.as_ref().map_or(0, |extra| extra.large_bytes)
     }
 
     /// The wire bytes, where they are one slice: always, unless a large argument is shared.
     #[inline]
     pub fn as_contiguous(&self) -> Option<&[u8]> {
-        match self.large {
-            None => Some(&self.buf[usize::from(self.start)..]),
-            Some(_) => None,
-        }
+        self.large().is_empty().then(|| &self.buf[self.start as usize..self.end])
     }
 
     /// The wire bytes in pieces, to be written one after the other.
     pub fn pieces(&self) -> Pieces<'_> {
-        let large = self.large.as_ref().map_or(&[][..], |large| &large.args);
-        Pieces::new(&self.buf, usize::from(self.start), large)
+        Pieces::new(&self.buf[..self.end], self.start as usize, self.large())
     }
 
-    /// Counts one more argument, or says that it can't be taken.
     #[inline]
-    fn admit(&mut self, len: usize) -> bool {
-        if len > MAX_ARG || self.count >= MAX_ARGS || self.too_large.is_some() {
-            self.refuse(len);
-            return false;
-        }
+    fn large(&self) -> &[(usize, Bytes)] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.large)
+    }
+
+    #[inline]
+    fn count_one(&mut self) {
         self.count += 1;
         let digit = &mut self.buf[LAST_DIGIT];
         if *digit < b'9' {
@@ -205,23 +251,21 @@ impl Command {
         } else {
             self.carry();
         }
-        true
     }
 
-    #[cold]
     fn refuse(&mut self, len: usize) {
         let why = if len > MAX_ARG {
             TooLarge::Argument { index: self.count, len }
         } else {
             TooLarge::Count
         };
-        self.too_large.get_or_insert(why);
+        self.extra.get_or_insert_default().too_large.get_or_insert(why);
     }
 
     /// `*9` becomes `*10`, `*19` becomes `*20`.
     #[cold]
     fn carry(&mut self) {
-        let start = usize::from(self.start);
+        let start = self.start as usize;
         for at in (start + 1..=LAST_DIGIT).rev() {
             if self.buf[at] < b'9' {
                 self.buf[at] += 1;
@@ -233,20 +277,13 @@ impl Command {
         self.buf[start - 1] = b'*';
         self.start -= 1;
     }
+}
 
-    #[inline]
-    fn write_length(&mut self, len: usize) {
-        // Arrays of a known size are stored at once; most lengths have one or two digits.
-        if len < 10 {
-            self.buf.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
-        } else if len < 100 {
-            let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
-            self.buf.extend_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
-        } else {
-            self.buf.push(b'$');
-            self.buf.extend_from_slice(Decimal::unsigned(len as u64).as_bytes());
-            self.buf.extend_from_slice(b"\r\n");
-        }
+/// Without the room, which in a pooled buffer may be large.
+impl Clone for Command {
+    fn clone(&self) -> Self {
+        let (buf, extra) = (self.buf[..self.end].to_vec(), self.extra.clone());
+        Self { buf, end: self.end, extra, count: self.count, start: self.start }
     }
 }
 
@@ -257,7 +294,7 @@ impl fmt::Debug for Command {
             .field("name", &format_args!("\"{}\"", self.name().escape_ascii()))
             .field("arg_count", &self.count)
             .field("encoded_len", &self.encoded_len())
-            .field("too_large", &self.too_large)
+            .field("too_large", &self.too_large())
             .finish()
     }
 }
@@ -279,7 +316,7 @@ impl fmt::Display for TooLarge {
 
 impl std::error::Error for TooLarge {}
 
-const _: () = assert!(size_of::<Command>() <= 64);
+const _: () = assert!(size_of::<Command>() <= 48);
 
 #[cfg(test)]
 mod tests;

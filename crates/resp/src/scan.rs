@@ -70,7 +70,7 @@ impl Scanner {
     #[inline]
     pub fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let fresh = self.at == 0 && self.searched == 0;
-        if fresh && let Some(end) = whole_leaf(buf, &self.limits) {
+        if fresh && let Some(end) = whole_leaf(buf, 0, &self.limits) {
             self.missing = 0;
             return Ok(Some(end));
         }
@@ -135,6 +135,13 @@ impl Scanner {
 
     fn step(&mut self, buf: &[u8]) -> Scanned<Step> {
         let at = self.at;
+        if at != 0
+            && self.searched == 0
+            && let Some(end) = whole_leaf(buf, at, &self.limits)
+        {
+            self.visit(end - at);
+            return Ok(Step::Leaf(end));
+        }
         let Some(&kind) = buf.get(at) else { return Ok(Step::More(1)) };
         match kind {
             b'$' | b'!' | b'=' => self.blob(buf, kind),

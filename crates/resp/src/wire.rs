@@ -25,19 +25,35 @@ pub(crate) enum Number {
 /// Reads a decimal number with an optional sign, and its CRLF, from `at`.
 #[inline]
 pub(crate) fn number(buf: &[u8], at: usize) -> Number {
-    let mut i = at;
-    let negative = match buf.get(i) {
-        Some(b'-') => {
-            i += 1;
-            true
+    let negative = buf.get(at) == Some(&b'-');
+    match short_number(buf, at + usize::from(negative)) {
+        Some((magnitude, next)) => Number::Whole { magnitude, negative, next },
+        None => careful_number(buf, at),
+    }
+}
+
+/// Reads at most 18 digits, which need no check for overflow, and CRLF from `at`. `None` means
+/// only "not surely that".
+#[inline]
+pub(crate) fn short_number(buf: &[u8], at: usize) -> Option<(u64, usize)> {
+    let digits = buf.get(at..)?;
+    let mut magnitude = 0;
+    for (i, byte) in digits.iter().take(19).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit >= 10 {
+            let ends = i > 0 && *byte == b'\r' && digits.get(i + 1) == Some(&b'\n');
+            return ends.then_some((magnitude, at + i + 2));
         }
-        Some(b'+') => {
-            i += 1;
-            false
-        }
-        _ => false,
-    };
-    let first = i;
+        magnitude = magnitude * 10 + u64::from(digit);
+    }
+    None
+}
+
+#[cold]
+fn careful_number(buf: &[u8], at: usize) -> Number {
+    let negative = buf.get(at) == Some(&b'-');
+    let first = at + usize::from(matches!(buf.get(at), Some(b'-' | b'+')));
+    let mut i = first;
     let mut magnitude = 0_u64;
     loop {
         match buf.get(i) {
@@ -148,6 +164,20 @@ mod tests {
         assert_eq!(whole(b"9223372036854775808\r\n"), None);
         assert_eq!(whole(b"-9223372036854775809\r\n"), None);
         assert_eq!(number(b"18446744073709551616\r\n", 0), Number::Bad(19));
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_read_alike() {
+        for digits in 1..=19 {
+            let text = "1234567890123456789"[..digits].to_owned();
+            for (text, expected) in [
+                (format!("{text}\r\n"), text.parse::<i64>()),
+                (format!("+{text}\r\n"), text.parse::<i64>()),
+                (format!("-{text}\r\n"), format!("-{text}").parse::<i64>()),
+            ] {
+                assert_eq!(whole(text.as_bytes()), expected.ok(), "{text}");
+            }
+        }
     }
 
     #[test]

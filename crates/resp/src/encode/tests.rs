@@ -92,6 +92,26 @@ fn a_buffer_is_used_again_without_its_old_content() {
 }
 
 #[test]
+fn a_clone_is_equal_grows_on_its_own_and_holds_no_stale_room() {
+    let mut command = Command::with_buffer(vec![b'?'; 10_000], "SET");
+    command.push_arg(b"key");
+    let mut clone = command.clone();
+    assert_eq!(wire(&clone), wire(&command));
+    clone.push_arg(b"value");
+    assert_eq!(command.arg_count(), 2);
+    assert_eq!(wire(&clone), b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n");
+    assert!(clone.into_buffer().capacity() < 200);
+}
+
+#[test]
+fn a_small_set_fits_into_the_first_allocation() {
+    let mut set = Command::new("SET");
+    set.push_arg(b"user:0123456789");
+    set.push_arg(&[b'v'; 64]);
+    assert_eq!(set.into_buffer().capacity(), INITIAL_ROOM);
+}
+
+#[test]
 fn numbers_are_arguments_in_decimal() {
     let mut command = Command::new("X");
     command.push_int(i64::MIN);

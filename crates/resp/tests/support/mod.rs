@@ -19,13 +19,12 @@ pub(crate) fn reply() -> impl Strategy<Value = OwnedValue> {
 fn leaf() -> impl Strategy<Value = OwnedValue> {
     let line = || vec(32..127_u8, 0..12);
     let bytes = || vec(prop_oneof![3 => any::<u8>(), 1 => Just(b'\r'), 1 => Just(b'\n')], 0..40);
-    prop_oneof![
+    let small = prop_oneof![
         line().prop_map(|text| OwnedValue::Simple(text.into())),
         line().prop_map(|text| OwnedValue::Error(ServerError::new(String::from_utf8_lossy(&text)))),
         any::<i64>().prop_map(OwnedValue::Integer),
         (-3..3_i64).prop_map(OwnedValue::Integer),
         bytes().prop_map(|text| OwnedValue::Bulk(text.into())),
-        vec(any::<u8>(), 4000..5000).prop_map(|text| OwnedValue::Bulk(text.into())),
         (vec(b'a'..=b'z', 3), bytes()).prop_map(|(format, text)| OwnedValue::Verbatim {
             format: format.into(),
             text: text.into()
@@ -35,7 +34,10 @@ fn leaf() -> impl Strategy<Value = OwnedValue> {
         any::<f64>().prop_map(OwnedValue::Double),
         Just(OwnedValue::Double(f64::NEG_INFINITY)),
         any::<i128>().prop_map(|n| OwnedValue::BigNumber(n.to_string().into())),
-    ]
+    ];
+    // Around the size from which values are shared with their frame.
+    let large = vec(any::<u8>(), 4090..4100).prop_map(|text| OwnedValue::Bulk(text.into()));
+    prop_oneof![100 => small, 1 => large]
 }
 
 /// The wire bytes of a reply. `choices` decide where one value can be written in several ways and
