@@ -62,9 +62,9 @@ async fn serve(
     mut heard: mpsc::UnboundedReceiver<String>,
     say: Sender<String>,
 ) {
+    let _ = say.send(format!("ready redial {}", env!("CARGO_PKG_VERSION")));
     let client = builder.build();
     tokio::spawn(tell_events(client.clone(), say.clone()));
-    let _ = say.send(format!("ready redial {}", env!("CARGO_PKG_VERSION")));
     while let Some(line) = heard.recv().await {
         let mut words = line.split(' ');
         match (words.next(), words.next()) {
