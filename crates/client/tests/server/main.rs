@@ -1,5 +1,7 @@
 //! The client against a real server. One binary, one module a subject; each test starts a server of its own, so that it can be killed.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod basics;
 mod outages;
 mod process;

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use redial_resp::Command;
+use bytes::Bytes;
+use redial_resp::{Command, Frame};
+
+const SECONDS: f64 = 1.0;
+const MILLIS: f64 = 1e-3;
+
+/// What is sent when no time is left: 0 would mean for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The command's own timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,19 +24,50 @@ pub(crate) enum BlockingTimeout {
 
 /// The timeout in the arguments of a command of class BLOCKING. What can't be read is left to the server to refuse, which it does at once.
 pub(crate) fn blocking_timeout(command: &Command) -> BlockingTimeout {
-    let name = command.name().to_ascii_uppercase();
-    match name.as_slice() {
-        b"XREAD" | b"XREADGROUP" => command
-            .args()
-            .skip(1)
-            .take_while(|arg| !arg.eq_ignore_ascii_case(b"STREAMS"))
-            .skip_while(|arg| !arg.eq_ignore_ascii_case(b"BLOCK"))
-            .nth(1)
-            .map_or(BlockingTimeout::None, |ms| timeout(number(ms), 1e-3)),
-        b"WAIT" | b"WAITAOF" => timeout(command.args().last().and_then(number), 1e-3),
-        b"BLMPOP" | b"BZMPOP" => timeout(command.args().nth(1).and_then(number), 1.0),
-        _ => timeout(command.args().last().and_then(number), 1.0),
+    let args: Vec<&[u8]> = command.args().collect();
+    place(&args).map_or(BlockingTimeout::None, |(at, unit)| {
+        timeout(args.get(at).and_then(|arg| number(arg)), unit)
+    })
+}
+
+/// Which argument the timeout is, and its unit in seconds.
+fn place(args: &[&[u8]]) -> Option<(usize, f64)> {
+    let is = |arg: &&[u8], word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+    match args.first()?.to_ascii_uppercase().as_slice() {
+        b"XREAD" | b"XREADGROUP" => {
+            let options = args.iter().position(|arg| is(arg, "STREAMS")).unwrap_or(args.len());
+            let block = args.iter().take(options).position(|arg| is(arg, "BLOCK"))?;
+            Some((block + 1, MILLIS))
+        }
+        b"WAIT" | b"WAITAOF" => Some((args.len() - 1, MILLIS)),
+        b"BLMPOP" | b"BZMPOP" => Some((1, SECONDS)),
+        _ => Some((args.len() - 1, SECONDS)),
     }
+}
+
+/// The same command with what is left of its timeout after `elapsed`; `None` if it has none to shorten.
+pub(crate) fn with_time_left(encoded: Bytes, elapsed: Duration) -> Option<Command> {
+    let frame = Frame::from_scanned(encoded);
+    let args: Vec<Bytes> =
+        frame.element().elements()?.map(|arg| arg.to_bytes()).collect::<Option<_>>()?;
+    let texts: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+    let (at, unit) = place(&texts)?;
+    let BlockingTimeout::After(own) = timeout(texts.get(at).and_then(|arg| number(arg)), unit)
+    else {
+        return None;
+    };
+    let left = own.saturating_sub(elapsed).max(SHORTEST);
+    let mut command = Command::new(texts.first()?);
+    for (index, arg) in args.into_iter().enumerate().skip(1) {
+        if index != at {
+            command.push_bytes(arg);
+        } else if unit == MILLIS {
+            command.push_int(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        } else {
+            command.push_f64(left.as_secs_f64());
+        }
+    }
+    Some(command)
 }
 
 fn number(arg: &[u8]) -> Option<f64> {
@@ -49,6 +87,23 @@ fn timeout(value: impl Into<Option<f64>>, unit: f64) -> BlockingTimeout {
 mod tests {
     use super::super::tests::command;
     use super::*;
+
+    #[test]
+    fn what_is_left_of_the_timeout_takes_its_place() {
+        for (line, expected) in [
+            ("BLPOP a b 5", Some("BLPOP a b 3")),
+            ("BLMPOP 2.5 1 k LEFT", Some("BLMPOP 0.5 1 k LEFT")),
+            ("XREAD BLOCK 2500 STREAMS s $", Some("XREAD BLOCK 500 STREAMS s $")),
+            ("BLPOP a 1", Some("BLPOP a 0.001")),
+            ("BLPOP a 0", None),
+            ("XREAD STREAMS s $", None),
+        ] {
+            let encoded = Bytes::copy_from_slice(command(line).as_contiguous().unwrap());
+            let left = with_time_left(encoded, Duration::from_secs(2));
+            let expected = expected.map(|line| command(line).as_contiguous().unwrap().to_vec());
+            assert_eq!(left.map(|c| c.as_contiguous().unwrap().to_vec()), expected, "{line}");
+        }
+    }
 
     #[test]
     fn the_timeout_is_found_where_each_command_has_it() {

@@ -7,7 +7,7 @@ mod table;
 
 use redial_resp::Command;
 
-pub(crate) use blocking::{BlockingTimeout, blocking_timeout};
+pub(crate) use blocking::{BlockingTimeout, blocking_timeout, with_time_left};
 pub(crate) use idempotent::is_idempotent;
 
 use crate::error::Error;

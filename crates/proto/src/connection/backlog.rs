@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use redial_resp::Command;
 
 use super::write_log::WriteLog;
@@ -63,7 +64,7 @@ impl Tick {
         Self((time.as_micros() / Self::MICROS) as u32)
     }
 
-    fn age(self, now: Time) -> Duration {
+    pub(crate) fn age(self, now: Time) -> Duration {
         Duration::from_micros(u64::from(Self::of(now).0.wrapping_sub(self.0)) * Self::MICROS)
     }
 }
@@ -195,6 +196,17 @@ impl<T: Copy> Backlog<T> {
             self.push_from(entry, &mut other.log, from);
             other.release();
             return Some(entry.seq);
+        }
+    }
+
+    /// Encodes the first request anew, if it is the only one.
+    pub(crate) fn rewrite_only(&mut self, rewrite: impl FnOnce(Bytes) -> Option<Command>) {
+        let (Some(entry), 1) = (self.entries.front().copied(), self.entries.len()) else { return };
+        let mut encoded = BytesMut::new();
+        self.log.slices(self.first, entry.end, |bytes| encoded.extend_from_slice(&bytes));
+        if let Some(command) = rewrite(encoded.freeze()) {
+            *self = Self::default();
+            self.push(entry, &command);
         }
     }
 

@@ -67,10 +67,10 @@ impl Server {
 
     /// Takes what an INFO reply says; an error reply leaves all as it is.
     pub(crate) fn read_info(&mut self, frame: &Frame) {
-        let value = frame.value();
-        let text = match value {
-            Value::Bulk(text) | Value::Simple(text) | Value::Verbatim { text, .. } => text,
-            _ => return,
+        let (Value::Bulk(text) | Value::Simple(text) | Value::Verbatim { text, .. }) =
+            frame.value()
+        else {
+            return;
         };
         let text = String::from_utf8_lossy(text);
         let mut lineage = Lineage { replid2_until: -1, ..Lineage::default() };

@@ -20,7 +20,7 @@ use crate::time::Time;
 const SPACING: Duration = Duration::from_millis(150);
 
 /// While sockets connect and HELLO stays silent, the server is stopped or busy and its backlog must not be filled.
-const SPACING_WHILE_SILENT: Duration = Duration::from_millis(500);
+const SPACING_WHILE_SILENT: Duration = Duration::from_millis(400);
 
 /// After this long without a reply a handshake counts as silent.
 const SILENT_AFTER: Duration = Duration::from_millis(100);

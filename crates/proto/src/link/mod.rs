@@ -34,7 +34,7 @@ use self::hold::Hold;
 pub use self::subscriptions::SubscriptionKind;
 use self::subscriptions::Subscriptions;
 use self::timers::{Timer, TimerTable};
-use crate::command::Class;
+use crate::command::{Class, with_time_left};
 use crate::config::Endpoint;
 use crate::connection::Connection;
 use crate::connection::backlog::{Backlog, Entry, Meta, Owner, Tick};
@@ -44,6 +44,9 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::ids::{ConnId, LinkId};
 use crate::time::Time;
+
+/// A blocking command's timeout is not touched for less; dials take this long in any case.
+const WORTH_SHORTENING: Duration = Duration::from_millis(100);
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,12 +213,11 @@ impl<T: Copy + Default> Link<T> {
         command: &Command,
     ) -> Result<(), Error> {
         self.timers.set_no_later(Timer::Deadline, entry.deadline);
-        if self.queue.is_empty() && self.can_write() {
-            if let Some(conn) = &mut self.current {
-                conn.in_flight.push(entry, command);
-                self.sends += 1;
-                return Ok(());
-            }
+        let is_clear = self.queue.is_empty() && self.can_write();
+        if let Some(conn) = self.current.as_mut().filter(|_| is_clear) {
+            conn.in_flight.push(entry, command);
+            self.sends += 1;
+            return Ok(());
         }
         self.admit(cx, command)?;
         self.queue.push(entry, command);
@@ -287,6 +289,9 @@ impl<T: Copy + Default> Link<T> {
         if !self.can_write() {
             return;
         }
+        if self.purpose == Purpose::Blocking {
+            self.shorten_timeout(cx.now);
+        }
         if let Some(conn) = &mut self.current
             && !self.queue.is_empty()
         {
@@ -295,6 +300,14 @@ impl<T: Copy + Default> Link<T> {
         }
         if self.purpose == Purpose::Blocking && self.is_idle() {
             cx.notices.push(Notice::Free);
+        }
+    }
+
+    /// A blocking command that waited, or is sent again, blocks for what is left of its timeout.
+    fn shorten_timeout(&mut self, now: Time) {
+        let waited = self.queue.front().map(|entry| entry.accepted.age(now));
+        if let Some(waited) = waited.filter(|waited| *waited >= WORTH_SHORTENING) {
+            self.queue.rewrite_only(|encoded| with_time_left(encoded, waited));
         }
     }
 
