@@ -1,0 +1,70 @@
+//! The clients, one file each, behind the trait [`Subject`].
+//!
+//! Each is used as its documentation presents it, with default options, and gives a value in the type that costs it least.
+//! [`raw`] is no client: it is the floor that no client can pass.
+
+pub(crate) mod fred;
+pub(crate) mod raw;
+#[cfg(feature = "redial")]
+pub(crate) mod redial;
+pub(crate) mod redis_rs;
+pub(crate) mod rustis;
+
+use std::future::Future;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// A client under measurement. Clones share one connection.
+pub(crate) trait Subject: Clone + Send + Sync + 'static {
+    fn connect(url: &str) -> impl Future<Output = Result<Self>> + Send;
+
+    /// GET; the length of the value. A missing key is an error.
+    fn get(&self, key: &str) -> impl Future<Output = Result<usize>> + Send;
+
+    /// One pipeline of GETs; how many values came back.
+    fn pipeline(&self, keys: &[String]) -> impl Future<Output = Result<usize>> + Send;
+
+    /// LRANGE of the whole list into a vector; its length.
+    fn lrange(&self, key: &str) -> impl Future<Output = Result<usize>> + Send;
+
+    /// SET, for requests that are to wait in the client.
+    fn set(&self, key: String, value: Vec<u8>) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// The names of the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Name {
+    /// Pre-encoded GETs on a blocking socket, replies counted: what the kernel costs.
+    Raw,
+    RedisRs,
+    Fred,
+    Rustis,
+    #[cfg(feature = "redial")]
+    Redial,
+}
+
+impl Name {
+    pub(crate) fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
+
+    /// As on the command line.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::RedisRs => "redis-rs",
+            Self::Fred => "fred",
+            Self::Rustis => "rustis",
+            #[cfg(feature = "redial")]
+            Self::Redial => "redial",
+        }
+    }
+
+    /// Whether redial is to be compared with it.
+    pub(crate) fn is_peer(self) -> bool {
+        matches!(self, Self::RedisRs | Self::Fred | Self::Rustis)
+    }
+}

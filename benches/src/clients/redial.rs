@@ -1,0 +1,42 @@
+//! redial, from `Client::connect`.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use redial::Client;
+
+use super::Subject;
+
+#[derive(Clone)]
+pub(crate) struct Redial(Client);
+
+impl Subject for Redial {
+    async fn connect(url: &str) -> Result<Self> {
+        Ok(Self(Client::connect(url).await?))
+    }
+
+    async fn get(&self, key: &str) -> Result<usize> {
+        let value: Option<Bytes> = self.0.cmd("GET").arg(key).await?;
+        value.map(|value| value.len()).context("no such key")
+    }
+
+    async fn pipeline(&self, keys: &[String]) -> Result<usize> {
+        let mut pipeline = self.0.pipeline();
+        for key in keys {
+            pipeline = pipeline.cmd("GET").arg(key);
+        }
+        let mut values: Vec<Option<Bytes>> = Vec::with_capacity(keys.len());
+        for reply in pipeline.await {
+            values.push(reply?.decode()?);
+        }
+        Ok(values.iter().flatten().count())
+    }
+
+    async fn lrange(&self, key: &str) -> Result<usize> {
+        let values: Vec<Bytes> = self.0.cmd("LRANGE").arg(key).arg("0").arg("-1").await?;
+        Ok(values.len())
+    }
+
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<()> {
+        Ok(self.0.cmd("SET").arg(key).arg(value).run().await?)
+    }
+}
