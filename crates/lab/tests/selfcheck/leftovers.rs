@@ -11,7 +11,7 @@ use crate::support::{ensure, eventually, lab};
 
 const VICTIM: &str = "REDIAL_LAB_SELFCHECK_VICTIM";
 /// A program under test that starts another and does not end by itself.
-const FAMILY: &str = "sleep 1000 & echo $!; wait";
+const FAMILY: &str = "sleep 30 & echo $!; wait";
 
 /// In the process that [`after_a_kill`] kills: builds a lab, tells what is in it, and waits.
 pub(crate) fn as_the_victim() -> Option<ExitCode> {
@@ -78,17 +78,14 @@ pub(crate) fn after_a_drop() -> Result<(), Failed> {
     ensure(listing()? == before, || format!("{before:?}, and then {:?}", listing()))
 }
 
-/// The named network namespaces, and what of a lab's might lie in the temporary directory.
+/// What a lab could leave in the system, if it did not keep to its own namespaces: named network
+/// namespaces, and mounts.
 fn listing() -> Result<Vec<String>, Failed> {
     let mut names = Vec::new();
-    for directory in ["/run/netns", "/tmp"] {
-        for entry in fs::read_dir(directory).into_iter().flatten() {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if directory == "/run/netns" || name.contains("lab-") || name.contains("redis") {
-                names.push(format!("{directory}/{name}"));
-            }
-        }
+    for entry in fs::read_dir("/run/netns").into_iter().flatten() {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
+    names.extend(fs::read_to_string("/proc/self/mounts")?.lines().map(str::to_owned));
     Ok(names)
 }

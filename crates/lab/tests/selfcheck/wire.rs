@@ -36,9 +36,22 @@ fn network_counter(pid: u32, file: &str, protocol: &str, name: &str) -> Result<u
 }
 
 pub(crate) fn packet_rate() -> Result<(), Failed> {
-    const PER_SECOND: u64 = 30_000;
-    const MILLIS: u64 = 2_000;
+    const ATTEMPTS: usize = 4;
     let lab = lab_with(|_| {})?;
+    // A packet lost is a failure at once; a machine too busy to send at the rate gets another try.
+    for _ in 0..ATTEMPTS {
+        if keeps_pace(&lab)? {
+            return Ok(());
+        }
+    }
+    Err(format!("the rate was not reached in {ATTEMPTS} attempts").into())
+}
+
+/// Sends 30,000 packets a second for two seconds.
+fn keeps_pace(lab: &Lab) -> Result<bool, Failed> {
+    const PER_SECOND: u64 = 30_000;
+    const FOR: Duration = Duration::from_secs(2);
+    const BURST: u64 = 300; // well below what waits in a device
     let pid = lab.server(HostId::A).pid().ok_or("A is not running")?;
     // Nobody listens there: the host's kernel counts the packet and is done with it.
     let arrived = || network_counter(pid, "snmp", "Udp", "NoPorts");
@@ -46,22 +59,23 @@ pub(crate) fn packet_rate() -> Result<(), Failed> {
     let socket = lab.on_client_host(|| UdpSocket::bind("10.77.0.50:0"))??;
     let start = Instant::now();
     let mut sent = 0;
-    while sent < PER_SECOND * MILLIS / 1000 {
+    while sent < PER_SECOND * FOR.as_secs() {
         let due = PER_SECOND * start.elapsed().as_micros() as u64 / 1_000_000;
-        while sent < due {
+        let burst = BURST.min(due - sent);
+        for _ in 0..burst {
             socket.send_to(&[0; 64], "10.77.0.1:9")?;
-            sent += 1;
         }
+        sent += burst;
         std::thread::sleep(Duration::from_micros(500));
     }
     let took = start.elapsed();
-    ensure(took < Duration::from_millis(MILLIS + 200), || format!("sending took {took:?}"))?;
     std::thread::sleep(Duration::from_millis(100)); // what is later than this did not keep pace
-    let received = arrived()? - before;
+    let in_time = arrived()? - before;
+    eventually("every packet arrives", || Ok(arrived()? - before >= sent))?;
     let stats = lab.wire_stats();
-    println!("{sent} packets in {took:?}, {received} arrived: {stats:?}");
-    ensure(received >= sent, || format!("{received} of {sent} arrived"))?;
-    ensure(stats.refused_packets == 0, || format!("{stats:?}"))
+    println!("{sent} packets in {took:?}, {in_time} arrived in time: {stats:?}");
+    ensure(stats.refused_packets == 0, || format!("{stats:?}"))?;
+    Ok(took < FOR + Duration::from_millis(200) && in_time >= sent)
 }
 
 pub(crate) fn upload() -> Result<(), Failed> {
