@@ -144,6 +144,12 @@ fn the_values_of_a_map_may_be_aggregates() {
 }
 
 #[test]
+fn the_keys_of_a_map_may_be_aggregates_too() {
+    let wire = "%2\r\n*2\r\n:1\r\n:2\r\n:3\r\n*0\r\n:4\r\n";
+    assert_eq!(decode::<Vec<(Vec<i64>, i64)>>(wire), Ok(vec![(vec![1, 2], 3), (vec![], 4)]));
+}
+
+#[test]
 fn tuples_take_exactly_their_length() {
     let eight = "*8\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n+x\r\n";
     type Eight = (u8, u16, u32, u64, i8, i16, i32, String);

@@ -124,6 +124,8 @@ fn malformed_bytes_are_named_by_place_and_expectation() {
         (b"*1\r\n$1x", 6, "expected a decimal length"),
         (b"*99999999999999999999", 20, "expected a decimal length"),
         (b":1.5\r\n", 2, "expected a 64-bit integer"),
+        (b":x1\r\n", 1, "expected a 64-bit integer"),
+        (b":--1\r\n", 2, "expected a 64-bit integer"),
         (b":\r\n", 1, "expected a 64-bit integer"),
         (b":9223372036854775808\r\n", 1, "expected a 64-bit integer"),
         (b"_x", 1, "expected nothing but CRLF in a null"),
