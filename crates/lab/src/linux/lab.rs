@@ -43,7 +43,7 @@ impl Lab {
     /// endpoint to A.
     ///
     /// # Errors
-    /// [`LabError::NotEntered`] without [`enter`]; [`LabError::NoServer`] without a server program;
+    /// [`LabError::NotEntered`] without [`enter`](crate::enter); [`LabError::NoServer`] without a server program;
     /// [`LabError::Server`], with the end of its log, if one does not come up.
     pub fn start(options: LabOptions) -> Result<Self, LabError> {
         let session = session()?;
@@ -336,4 +336,20 @@ fn version(server: &Server) -> Result<String, LabError> {
         return Ok(format!("valkey {version}"));
     }
     Ok(format!("redis {}", server.info("server", "redis_version")?.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_may_be_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Lab>();
+    }
+
+    #[test]
+    fn without_entering_there_is_no_lab() {
+        assert!(matches!(Lab::start(LabOptions::default()), Err(LabError::NotEntered)));
+    }
 }
