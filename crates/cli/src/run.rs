@@ -27,9 +27,7 @@ pub(crate) fn drill(args: &DrillArgs) -> ExitCode {
         Ok(Verdict::Fail) => ExitCode::from(EXIT_FAILED),
         Err(error) => {
             eprintln!("redial drill: {error:#}");
-            let skip = error.chain().find_map(|e| e.downcast_ref::<LabError>());
-            let skipped = skip.is_some_and(LabError::is_skip);
-            ExitCode::from(if skipped { LabError::EXIT_SKIPPED } else { EXIT_SETUP })
+            ExitCode::from(if is_skip(&error) { LabError::EXIT_SKIPPED } else { EXIT_SETUP })
         }
     }
 }
@@ -45,19 +43,39 @@ fn try_drill(args: &DrillArgs) -> Result<Verdict> {
         std::fs::write(file, "").with_context(|| format!("cannot write {}", file.display()))?;
     }
     redial_lab::enter()?;
+    let colour = std::io::stderr().is_terminal();
     let mut reports = Vec::new();
+    let mut first_error = None;
     for (drill, plan) in &drills {
-        let report = drill::run(*drill, plan)
-            .with_context(|| format!("the drill {} could not be run", drill.name()))?;
-        eprint!("{}", summary::text(&report, std::io::stderr().is_terminal()));
-        reports.push(report);
+        let result = drill::run(*drill, plan)
+            .with_context(|| format!("the drill {} could not be run", drill.name()));
+        match result {
+            Ok(report) => {
+                eprint!("{}", summary::text(&report, colour));
+                reports.push(report);
+            }
+            // The others' reports are not lost for it.
+            Err(error) if drills.len() > 1 && !is_skip(&error) => {
+                eprintln!("redial drill: {error:#}");
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    if reports.len() > 1 {
-        eprint!("{}", summary::table(&reports, std::io::stderr().is_terminal()));
+    if drills.len() > 1 {
+        eprint!("{}", summary::table(&reports, colour));
     }
     publish(args, &reports)?;
+    if let Some(error) = first_error {
+        return Err(error);
+    }
     let failed = reports.iter().any(|report| report.verdict() == Verdict::Fail);
     Ok(if failed { Verdict::Fail } else { Verdict::Pass })
+}
+
+/// Whether the system, and nobody's doing, is why there is no drill.
+fn is_skip(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<LabError>().is_some_and(LabError::is_skip))
 }
 
 fn publish(args: &DrillArgs, reports: &[Report]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The program as users start it: errors that need no network namespaces, and drills that do.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on should stop here")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -67,7 +69,7 @@ fn usage_errors_exit_with_2_and_say_what_would_be_right() {
         (&["drill"][..], "NAME"),
         (&["drill", "powr-off"], "power-off"),
         (&["drill", "kill", "--rtt", "5"], "write a number and a unit"),
-        (&["drill", "kill", "--promote-after", "-1s"], "write a number and a unit"),
+        (&["drill", "kill", "--promote-after=-1s"], "write a number and a unit"),
         (&["drill", "kill", "--seconds", "forever"], "auto"),
         (&["drill", "kill", "--variant", "x"], "no variants"),
         (&["drill", "slow", "--variant", "x"], "pause-write"),

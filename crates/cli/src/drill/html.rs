@@ -65,6 +65,9 @@ fn section(page: &mut String, report: &Report) {
         }
         page.push_str("</ul>");
     }
+    if let Some(warning) = setting.warning() {
+        let _ = write!(page, "<p class=\"sub\">{}</p>", escape(&warning));
+    }
     figures(page, report);
     picture(page, report.timeline());
     story(page, report.timeline());

@@ -79,6 +79,7 @@ pub(crate) fn run(drill: &dyn Drill, plan: &Plan) -> Result<Report> {
             Endpoint::Dns => "dns",
         },
         rtt_ms: millis(plan.rtt),
+        worst_lateness_ms: millis(stage.lab().wire_stats().worst_lateness),
     };
     match stage.subject().clone() {
         OnStage::Load(load) => report_client(drill, &stage, &load, setting, clock),

@@ -14,6 +14,10 @@ use super::watchers::Watched;
 /// Width of the timeline's slices.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
+/// A packet that is later than this changes what recovery is measured as: a third of the shortest
+/// limit.
+const LATE_MS: f64 = 50.0;
+
 /// A drill's verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,6 +71,22 @@ pub(crate) struct Setting {
     pub(crate) server: String,
     pub(crate) endpoint: &'static str,
     pub(crate) rtt_ms: f64,
+    /// The latest that the lab delivered a packet after its time. A machine that is too busy for the
+    /// drill shows here: times of recovery are no better than this.
+    pub(crate) worst_lateness_ms: f64,
+}
+
+impl Setting {
+    /// A sentence on a machine that was too busy for the figures to be trusted, if it was.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (self.worst_lateness_ms > LATE_MS).then(|| {
+            format!(
+                "this machine was too busy: the lab delivered packets up to {:.0} ms late, so the \
+                 times are the machine's as much as the client's",
+                self.worst_lateness_ms
+            )
+        })
+    }
 }
 
 /// The report on a client. Durations are milliseconds; `null` means that it never came to pass, or

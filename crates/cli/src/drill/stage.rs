@@ -28,6 +28,8 @@ pub(crate) const LOAD_NAME: &str = "drill-load";
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A FAILOVER command waits for the replica; more than this it is the lab that fails.
 const FAILOVER_WITHIN: Duration = Duration::from_secs(10);
+/// For the clients that are watched to connect; those that announce no name are waited for in vain.
+const WATCHERS_WITHIN: Duration = Duration::from_secs(3);
 /// Writes stay paused for longer than it takes to read a server's data and demote it.
 const PAUSED_MS: &str = "30000";
 
@@ -287,8 +289,7 @@ impl<'a> Stage<'a> {
                 spawn_adapter(&self.lab, client, name)
             })
             .context("cannot start the clients that are watched beside the load")?;
-        let connected =
-            self.wait_until(Duration::from_secs(5), || watchers.connected(&self.observer))?;
+        let connected = self.wait_until(WATCHERS_WITHIN, || watchers.connected(&self.observer))?;
         if !connected {
             self.step("not all of the quiet clients announced themselves with CLIENT SETNAME");
         }

@@ -64,6 +64,9 @@ pub(crate) fn text(report: &Report, colour: bool) -> String {
     for reason in report.reasons() {
         let _ = writeln!(text, "      {} {reason}", paint.with("31", "✗"));
     }
+    if let Some(warning) = setting.warning() {
+        let _ = writeln!(text, "      {} {warning}", paint.with("33", "!"));
+    }
     match report {
         Report::Client(report) => client(&mut text, report, &paint),
         Report::Program(report) => program(&mut text, report),

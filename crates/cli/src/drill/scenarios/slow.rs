@@ -1,6 +1,6 @@
 //! Nothing is broken: the server is busy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use redial_lab::{HostId, Reply};
@@ -15,12 +15,14 @@ const SCRIPT: Duration = Duration::from_secs(7);
 const UPLOAD_BYTES: u64 = 200 << 20;
 /// How much longer than planned a busy server may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Runs for ARGV[1] microseconds. TIME stands still in scripts of some versions; there the
-/// process' own CPU time ends it.
-const BUSY_SCRIPT: &str = "local t = redis.call('TIME') local c = os.clock() repeat \
-     local n = redis.call('TIME') \
-     until (n[1] - t[1]) * 1000000 + (n[2] - t[2]) >= tonumber(ARGV[1]) \
-     or (os.clock() - c) * 1000000 >= tonumber(ARGV[1]) return 1";
+/// Runs for ARGV[1] microseconds by the server's clock.
+const BUSY_BY_CLOCK: &str = "local t = redis.call('TIME') repeat local n = redis.call('TIME') \
+     until (n[1] - t[1]) * 1000000 + (n[2] - t[2]) >= tonumber(ARGV[1]) return 1";
+/// Runs for ARGV[1] rounds, and returns how many microseconds TIME says that took.
+const BUSY_BY_ROUNDS: &str = "local t = redis.call('TIME') for i = 1, tonumber(ARGV[1]) do end \
+     local n = redis.call('TIME') return (n[1] - t[1]) * 1000000 + (n[2] - t[2])";
+/// Some milliseconds' worth.
+const TRIAL_ROUNDS: u32 = 2_000_000;
 
 pub(crate) struct Slow;
 
@@ -31,6 +33,20 @@ impl Slow {
             Reply::Error(text) => bail!("the server refused {}: {text}", args[0]),
             _ => Ok(()),
         }
+    }
+
+    /// A script that keeps the server busy for `lasts`, and its argument. TIME stands still in the scripts
+    /// of some versions; there rounds are counted, at the speed of a trial.
+    fn busy_script(stage: &Stage<'_>, lasts: Duration) -> anyhow::Result<(&'static str, String)> {
+        let rounds = TRIAL_ROUNDS.to_string();
+        let began = Instant::now();
+        let trial =
+            stage.lab().server(HostId::A).command(&["EVAL", BUSY_BY_ROUNDS, "0", &rounds])?;
+        if trial.as_int().is_some_and(|micros| micros > 0) {
+            return Ok((BUSY_BY_CLOCK, lasts.as_micros().to_string()));
+        }
+        let times = lasts.as_secs_f64() / began.elapsed().as_secs_f64();
+        Ok((BUSY_BY_ROUNDS, format!("{:.0}", f64::from(TRIAL_ROUNDS) * times)))
     }
 
     fn upload(stage: &Stage<'_>) -> anyhow::Result<()> {
@@ -79,10 +95,12 @@ impl Drill for Slow {
                 })?;
                 stage.wait(PAUSE)?;
             }
-            Some("script") => stage.fault("a script runs for 7 s", || {
-                let micros = SCRIPT.as_micros().to_string();
-                Self::busy(stage, &["EVAL", BUSY_SCRIPT, "0", &micros], SCRIPT)
-            })?,
+            Some("script") => {
+                let (script, argument) = Self::busy_script(stage, SCRIPT)?;
+                stage.fault("a script runs for 7 s", || {
+                    Self::busy(stage, &["EVAL", script, "0", &argument], SCRIPT)
+                })?;
+            }
             Some("upload") => return Self::upload(stage),
             _ => stage.fault("the server sleeps for 4 s", || {
                 Self::busy(stage, &["DEBUG", "SLEEP", &seconds(SLEEP)], SLEEP)
