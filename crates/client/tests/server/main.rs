@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod basics;
+mod fake;
+mod hostile;
 mod outages;
 mod process;

@@ -13,7 +13,10 @@ async fn commands_given_while_the_server_is_down_run_when_it_is_back() {
     let port = server.port;
     let mut events = client.events();
     server.kill();
-    while !matches!(events.next().await.unwrap().unwrap().kind, EventKind::State(State::Reconnecting)) {}
+    while !matches!(
+        events.next().await.unwrap().unwrap().kind,
+        EventKind::State(State::Reconnecting)
+    ) {}
     let waiting = tokio::spawn(client.cmd::<i64>("INCR").arg("n").send());
     tokio::time::sleep(Duration::from_millis(300)).await;
     let _again = Server::start_on(port, &[]);
@@ -26,7 +29,8 @@ async fn a_hung_server_gets_its_commands_answered_late_and_once_without_losing_t
     let client = Client::connect(&server.url()).await.unwrap();
     let mut events = client.events();
     server.signal("-STOP");
-    let waiting: Vec<_> = (0..50).map(|_| tokio::spawn(client.cmd::<i64>("INCR").arg("n").send())).collect();
+    let waiting: Vec<_> =
+        (0..50).map(|_| tokio::spawn(client.cmd::<i64>("INCR").arg("n").send())).collect();
     tokio::time::sleep(Duration::from_millis(2_000)).await;
     server.signal("-CONT");
     for request in waiting {
@@ -35,7 +39,10 @@ async fn a_hung_server_gets_its_commands_answered_late_and_once_without_losing_t
     assert_eq!(client.cmd::<i64>("INCR").arg("n").await.unwrap(), 51);
     let mut suspected = 0;
     while let Ok(Some(Ok(event))) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-        assert!(!matches!(event.kind, EventKind::Condemned { .. } | EventKind::Adopted { .. }), "{event:?}");
+        assert!(
+            !matches!(event.kind, EventKind::Condemned { .. } | EventKind::Adopted { .. }),
+            "{event:?}"
+        );
         suspected += usize::from(matches!(event.kind, EventKind::Suspected { .. }));
     }
     assert_eq!(suspected, 1);
