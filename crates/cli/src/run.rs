@@ -45,7 +45,7 @@ fn try_drill(args: &DrillArgs) -> Result<Verdict> {
     redial_lab::enter()?;
     let colour = std::io::stderr().is_terminal();
     let mut reports = Vec::new();
-    let mut first_error = None;
+    let mut not_run = 0;
     for (drill, plan) in &drills {
         let result = drill::run(*drill, plan)
             .with_context(|| format!("the drill {} could not be run", drill.name()));
@@ -57,7 +57,7 @@ fn try_drill(args: &DrillArgs) -> Result<Verdict> {
             // The others' reports are not lost for it.
             Err(error) if drills.len() > 1 && !is_skip(&error) => {
                 eprintln!("redial drill: {error:#}");
-                first_error.get_or_insert(error);
+                not_run += 1;
             }
             Err(error) => return Err(error),
         }
@@ -66,8 +66,8 @@ fn try_drill(args: &DrillArgs) -> Result<Verdict> {
         eprint!("{}", summary::table(&reports, colour));
     }
     publish(args, &reports)?;
-    if let Some(error) = first_error {
-        return Err(error);
+    if not_run > 0 {
+        bail!("{not_run} of {} drills could not be run", drills.len());
     }
     let failed = reports.iter().any(|report| report.verdict() == Verdict::Fail);
     Ok(if failed { Verdict::Fail } else { Verdict::Pass })

@@ -191,3 +191,24 @@ fn a_program_that_never_speaks_to_redis_is_an_error() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("/no/such/program"), "{}", stderr(&output));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_the_right_to_make_namespaces_it_says_what_to_do_and_exits_with_77() {
+    // Limits of namespaces belong to a user namespace: those of the system stay as they are.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  echo 0 > /proc/sys/user/max_net_namespaces && exec \"$0\" drill kill";
+    let program = env!("CARGO_BIN_EXE_redial");
+    let output = Command::new("unshare").args(["-U", "-r", "sh", "-c", script, program]).output();
+    let Ok(output) = output else {
+        eprintln!("skipped: no unshare");
+        return;
+    };
+    let text = stderr(&output);
+    if text.contains("unshare failed") {
+        eprintln!("skipped: {text}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(77), "{text}");
+    assert!(text.contains("What to do"), "{text}");
+}

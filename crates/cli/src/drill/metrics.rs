@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::protocol::{Delivery, Outcome};
-use super::workload::Record;
+use super::workload::{Record, Step};
 
 /// Recovery after one moment from which the endpoint accepted writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct Recovery {
 ///
 /// Only writes count: a demoted server that still answers reads is no recovery. Nor is one that takes
 /// writes which nobody keeps: for each caller only what came after the last write that it `lost`
-/// counts.
+/// counts, and of that not its INCRs, which can't be told apart.
 pub(crate) fn recovery(
     records: &[Record],
     callers: usize,
@@ -41,6 +41,9 @@ pub(crate) fn recovery(
         let Some(at) = record.succeeded_at().filter(|at| *at > since && *at < until) else {
             continue;
         };
+        if since > from && record.step == Step::Incr {
+            continue;
+        }
         if let Some(first) = firsts.get_mut(record.caller) {
             *first = Some(first.map_or(at, |first| first.min(at)));
         }
@@ -136,7 +139,7 @@ pub(crate) fn slices(records: &[Record], width: Duration, end: Duration) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use super::super::workload::{Settled, Step};
+    use super::super::workload::Settled;
     use super::*;
 
     fn ms(n: u64) -> Duration {
@@ -176,7 +179,8 @@ mod tests {
             at(0, Step::Push, 90, Some(110)),
             at(0, Step::Incr, 111, Some(120)),
             at(0, Step::Set, 121, Some(130)),
-            at(0, Step::Push, 131, Some(190)),
+            at(0, Step::Incr, 131, Some(140)),
+            at(0, Step::Push, 141, Some(190)),
         ];
         let lost = |record: &Record| record.step == Step::Set;
         let found = recovery(&records, 1, ms(100), ms(1000), lost);

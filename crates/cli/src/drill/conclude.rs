@@ -1,0 +1,208 @@
+//! The end of a drill: the evidence is read, the figures are computed, the report is made.
+//!
+//! Decides in which order, which matters: answers are waited for first, then a frozen server is
+//! woken, then data is read, and only then are adapters told to go.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use redial_lab::HostId;
+
+use super::audit;
+use super::clock::{Clock, millis};
+use super::connections::{self, Dialed};
+use super::evidence::ServerData;
+use super::load::{Harvest, Load};
+use super::metrics::{self, Errors, Recovery};
+use super::plan::DEADLINE;
+use super::program::{self, ProgramRun};
+use super::report::{
+    self, ClientReport, ErrorCounts, ProgramReport, Report, Setting, Switch, Timeline, Verdict,
+};
+use super::scenarios::Drill;
+use super::stage::{LOAD_NAME, MarkKind, Stage};
+use super::verdict::{self, Figures};
+use super::workload::Record;
+
+/// A server that was frozen runs what waits in its sockets as soon as it wakes; this is long enough
+/// for it to have done so on a loaded machine.
+const WAKING: Duration = Duration::from_millis(500);
+
+/// What every server holds that was primary at some time: the primary at the end first.
+fn evidence(stage: &Stage<'_>, harvest: &Harvest) -> Result<(ServerData, Vec<ServerData>)> {
+    let rounds = harvest.records.iter().map(|record| record.round + 1).max().unwrap_or(0);
+    let read = |host| ServerData::read(stage.lab().server(host), harvest.callers, rounds);
+    let survivor = stage.lab().endpoint().unwrap_or(HostId::A);
+    let other = survivor.other();
+    let mut others = stage.story().saved;
+    if stage.lab().server(other).is_running() {
+        stage.thaw(other)?;
+        thread::sleep(WAKING);
+        let role = stage.lab().server(other).command(&["INFO", "replication"])?;
+        if role.as_str().is_some_and(|text| text.contains("role:master")) {
+            others.push(read(other)?);
+        }
+    }
+    Ok((read(survivor)?, others))
+}
+
+/// The flows of the client under load, without those of the clients that are watched beside it.
+fn dialed(stage: &Stage<'_>, clock: Clock) -> Vec<Dialed> {
+    let flows = stage.lab().flows();
+    let name = |port| stage.observer().name_of(port);
+    let own = flows.iter().filter(|flow| name(flow.client_port).is_none_or(|n| n == LOAD_NAME));
+    own.map(|flow| Dialed::of(flow, clock)).collect()
+}
+
+/// The report on a client behind an adapter.
+pub(super) fn report_client(
+    drill: &dyn Drill,
+    stage: &Stage<'_>,
+    load: &Load,
+    setting: Setting,
+    clock: Clock,
+) -> Result<Report> {
+    let harvest = load.stop(DEADLINE)?;
+    let settled = clock.now();
+    let (end, callers) = (harvest.stopped_at, harvest.callers);
+    let story = stage.story();
+    let fault = story.first(MarkKind::Fault).unwrap_or(end);
+    let counts = connections::count(&dialed(stage, clock), end);
+    let watchers = stage.take_watchers().map_or_else(Vec::new, |watchers| watchers.finish(fault));
+    let (survivor, others) = evidence(stage, &harvest)?;
+
+    let records = &harvest.records;
+    let mut audit = audit::audit(records, callers, &survivor, &others);
+    audit.wrong_replies += harvest.strays + survivor.foreign;
+    let lost = survivor.lost();
+    let recover = |(from, until)| metrics::recovery(records, callers, from, until, &lost);
+    let recoveries: Vec<Recovery> = story.switches(settled).into_iter().map(recover).collect();
+    let errors = metrics::errors(records);
+    let never_settled = records.iter().filter(|record| record.settled.is_none()).count() as u64;
+    let successes = records.iter().filter_map(Record::succeeded_at);
+    let reasons = verdict::reasons(
+        &drill.limits(),
+        &Figures {
+            callers: callers as u64,
+            server: &setting.server,
+            recoveries: &recoveries,
+            errors: &errors,
+            audit: &audit,
+            never_settled,
+            connections_lost: counts.lost,
+            watchers: &watchers,
+            successes_before: successes.filter(|at| *at <= fault).count() as u64,
+        },
+    );
+    let switches: Vec<Switch> = recoveries.iter().map(Switch::of).collect();
+    let report = ClientReport {
+        setting,
+        callers,
+        verdict: Verdict::of(&reasons),
+        reasons,
+        recovery_ms: report::worst(switches.iter().map(|switch| switch.recovery_ms)),
+        all_recovered_ms: report::worst(switches.iter().map(|switch| switch.all_recovered_ms)),
+        switches,
+        longest_stall_ms: millis(metrics::longest_stall(records, end)),
+        longest_command_ms: millis(metrics::longest_command(records, settled)),
+        commands: records.len(),
+        errors: error_counts(errors),
+        never_settled,
+        applied_twice: audit.applied_twice,
+        failed_but_applied: audit.failed_but_applied,
+        acked_but_lost: audit.acked_but_lost,
+        order_violations: audit.order_violations,
+        wrong_replies: audit.wrong_replies,
+        examples: audit.examples,
+        connections_lost: counts.lost,
+        probes: probes(&harvest, counts.unused_dials),
+        idle_noticed_ms: report::worst(watchers.iter().map(|watched| watched.noticed_ms)),
+        idle_replaced_ms: report::worst(watchers.iter().map(|watched| watched.replaced_ms)),
+        watchers,
+        timeline: timeline(&harvest, story),
+    };
+    Ok(Report::Client(Box::new(report)))
+}
+
+fn error_counts(errors: Errors) -> ErrorCounts {
+    ErrorCounts {
+        total: errors.total,
+        by_kind: errors.by_kind,
+        by_delivery: errors.by_delivery,
+        samples: errors.samples,
+    }
+}
+
+/// As many as the client tells of; of one that tells nothing, the dials that came to nothing.
+fn probes(harvest: &Harvest, unused_dials: u64) -> u64 {
+    match harvest.changes.iter().filter(|change| change.state == "probe").count() {
+        0 => unused_dials,
+        told => told as u64,
+    }
+}
+
+fn timeline(harvest: &Harvest, story: super::stage::Story) -> Timeline {
+    Timeline {
+        end: harvest.stopped_at,
+        slices: metrics::slices(&harvest.records, report::SLICE, harvest.stopped_at),
+        changes: harvest.changes.clone(),
+        story,
+    }
+}
+
+/// The report on a user's program.
+pub(super) fn report_program(
+    drill: &dyn Drill,
+    stage: &Stage<'_>,
+    program: &ProgramRun,
+    setting: Setting,
+    end: Duration,
+) -> Result<Report> {
+    let story = stage.story();
+    let samples = program.samples();
+    let fault = story.first(MarkKind::Fault).unwrap_or(end);
+    let activity = program::activity(&samples, fault, end);
+    let led_to = |at: Duration| {
+        let led = story.endpoint.iter().rev().find(|(since, _)| *since <= at);
+        led.and_then(|(_, host)| *host)
+    };
+    let switches: Vec<Switch> = story
+        .switches(end)
+        .into_iter()
+        .map(|(from, until)| {
+            let back = program::back_after(&samples, led_to(from), from, until).map(millis);
+            Switch { at_ms: millis(from), recovery_ms: back, all_recovered_ms: back }
+        })
+        .collect();
+    let exited = program.exited();
+    let mut reasons = Vec::new();
+    if let Some((at, status)) = &exited {
+        let after = at.saturating_sub(fault).as_secs_f64();
+        reasons.push(format!("the program ended {after:.1} s after the fault ({status})"));
+    }
+    if drill.limits().recovery.is_some() && switches.iter().any(|s| s.recovery_ms.is_none()) {
+        reasons.push("its commands did not come back while the drill lasted".to_owned());
+    }
+    let (stall, stalled_at) = activity.longest_stall;
+    let connections = stage.lab().flows().len();
+    Ok(Report::Program(Box::new(ProgramReport {
+        setting,
+        verdict: Verdict::of(&reasons),
+        reasons,
+        stopped_ms: (stalled_at >= fault || fault - stalled_at < program::SAMPLE_EVERY * 4)
+            .then(|| millis(stalled_at.saturating_sub(fault))),
+        recovery_ms: report::worst(switches.iter().map(|switch| switch.recovery_ms)),
+        switches,
+        longest_stall_ms: millis(stall),
+        commands: activity.commands,
+        connections,
+        exited: exited.map(|(_, status)| status),
+        timeline: Timeline {
+            end,
+            slices: program::slices(&samples, end),
+            changes: Vec::new(),
+            story,
+        },
+    })))
+}
