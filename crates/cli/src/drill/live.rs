@@ -40,7 +40,7 @@ impl Live {
     pub(crate) fn start(title: &str, total: Duration) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(u64::try_from(total.as_millis()).unwrap_or(u64::MAX));
-            let style = ProgressStyle::with_template("{prefix:.bold} {bar:24.cyan/dim} {msg}");
+            let style = ProgressStyle::with_template("{prefix:.bold} {bar:24.cyan/dim} {wide_msg}");
             if let Ok(style) = style {
                 bar.set_style(style.progress_chars("━╸─"));
             }
