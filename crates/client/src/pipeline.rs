@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use redial_proto::{Delivery, RequestOptions, Resend};
+use redial_proto::{Class, Delivery, RequestOptions, Resend};
 use redial_resp::{Command, Frame, FromReply, OwnedValue};
 
 use crate::arg::ToArg;
@@ -21,33 +21,92 @@ use crate::error::{CoreErrorKind, Error};
 #[derive(Debug)]
 pub struct Pipeline {
     handle: Arc<Handle>,
-    commands: Vec<Command>,
+    commands: Commands,
     options: RequestOptions,
+}
+
+/// The commands of a pipeline: ordinary ones are encoded one behind the other.
+#[derive(Debug, Default)]
+struct Commands {
+    encoded: Vec<u8>,
+    sealed: Vec<Sealed>,
+    /// The one that arguments are still added to.
+    open: Option<Command>,
+}
+
+/// A command that is complete.
+#[derive(Debug)]
+enum Sealed {
+    /// Ends here in the encoded bytes.
+    Encoded { end: usize, class: Class },
+    /// Blocks, or has large arguments that are not copied.
+    Whole(Box<Command>),
+    /// Can't be sent.
+    Refused(redial_proto::Error),
+}
+
+impl Commands {
+    fn begin(&mut self, name: &str) {
+        let next = match self.open.take() {
+            None => buffers::command(name),
+            Some(command) => Command::with_buffer(self.seal(command), name),
+        };
+        self.open = Some(next);
+    }
+
+    /// Completes a command; gives its buffer for the next.
+    fn seal(&mut self, command: Command) -> Vec<u8> {
+        let sealed = match (redial_proto::check(&command), command.as_contiguous()) {
+            (Err(error), _) => Sealed::Refused(error),
+            (Ok(class), Some(bytes)) if !class.is(Class::BLOCKING) => {
+                self.encoded.extend_from_slice(bytes);
+                let class = if redial_proto::is_idempotent(&command, class) {
+                    class
+                } else {
+                    class.without_idempotent()
+                };
+                Sealed::Encoded { end: self.encoded.len(), class }
+            }
+            (Ok(_), _) => {
+                self.sealed.push(Sealed::Whole(Box::new(command)));
+                return Vec::new();
+            }
+        };
+        self.sealed.push(sealed);
+        command.into_buffer()
+    }
+
+    fn close(&mut self) {
+        if let Some(command) = self.open.take() {
+            let buffer = self.seal(command);
+            buffers::keep(buffer);
+        }
+    }
 }
 
 impl Pipeline {
     pub(crate) const fn new(handle: Arc<Handle>) -> Self {
         Self {
             handle,
-            commands: Vec::new(),
+            commands: Commands { encoded: Vec::new(), sealed: Vec::new(), open: None },
             options: RequestOptions { timeout: None, resend: None },
         }
     }
 
     /// Begins the next command.
     pub fn cmd(mut self, name: &str) -> Self {
-        self.commands.push(buffers::command(name));
+        self.commands.begin(name);
         self
     }
 
     /// Adds an argument to the last command.
     ///
-    /// Before the first [`Self::cmd`] there is none; the argument is then taken as a command's name, which the server will refuse.
+    /// Before the first [`Self::cmd`] there is none; the argument then belongs to a command without a name, which the server will refuse.
     pub fn arg(mut self, arg: impl ToArg) -> Self {
-        if self.commands.is_empty() {
-            self.commands.push(Command::new(""));
+        if self.commands.open.is_none() {
+            self.commands.begin("");
         }
-        if let Some(command) = self.commands.last_mut() {
+        if let Some(command) = &mut self.commands.open {
             arg.write_to(command);
         }
         self
@@ -56,13 +115,13 @@ impl Pipeline {
     /// How many commands it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.commands.len()
+        self.commands.sealed.len() + usize::from(self.commands.open.is_some())
     }
 
     /// True if it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
+        self.len() == 0
     }
 
     /// As [`Cmd::timeout`](crate::Cmd::timeout), for each of its commands.
@@ -80,7 +139,8 @@ impl Pipeline {
     /// Sends all of it; the outcomes are in the commands' order. Dropping the future takes back what was not handed to the socket.
     ///
     /// A blocking command among them goes over a connection of its own and does not delay the others.
-    pub fn send(self) -> PipelineRequest {
+    pub fn send(mut self) -> PipelineRequest {
+        self.commands.close();
         PipelineRequest { handle: self.handle, state: State::New(self.commands, self.options) }
     }
 }
@@ -126,26 +186,32 @@ pub struct PipelineRequest {
 
 #[derive(Debug)]
 enum State {
-    New(Vec<Command>, RequestOptions),
+    New(Commands, RequestOptions),
     Waiting(Token),
     Done,
 }
 
 impl PipelineRequest {
-    fn submit(&mut self, commands: Vec<Command>, options: &RequestOptions) -> Token {
+    fn submit(&mut self, commands: Commands, options: &RequestOptions) -> Token {
+        let Commands { encoded, sealed, .. } = commands;
         self.handle.mailbox.with(|state| {
-            let token = state.slots.wait_batch(commands.len());
-            for (index, command) in (0_u32..).zip(commands) {
-                let submitted = state.core.submit(&command, token.nth(index), options);
-                buffers::give_back(command);
-                if let Some(batch) = state.slots.batch(token) {
-                    match submitted {
-                        Ok(id) => batch.ids.push(Some(id)),
-                        Err(error) => {
-                            batch.ids.push(None);
-                            batch.settle(index, Err(error));
-                        }
+            let token = state.slots.wait_batch(sealed.len());
+            let Some(batch) = state.slots.batch(token) else { return token };
+            let mut begin = 0;
+            for (index, command) in (0_u32..).zip(sealed) {
+                let token = token.nth(index);
+                let submitted = match command {
+                    Sealed::Encoded { end, class } => {
+                        let bytes = encoded.get(begin..end).unwrap_or_default();
+                        begin = end;
+                        state.core.submit_encoded(class, bytes, token, options)
                     }
+                    Sealed::Whole(command) => state.core.submit(&command, token, options),
+                    Sealed::Refused(error) => Err(error),
+                };
+                batch.ids.push(submitted.as_ref().ok().copied());
+                if let Err(error) = submitted {
+                    batch.settle(index, Err(error));
                 }
             }
             token

@@ -132,7 +132,7 @@ impl<R> Request<R> {
                     Err(_) => State::Done,
                 };
                 if let State::New(command, _) = std::mem::replace(&mut self.state, next) {
-                    buffers::give_back(command);
+                    buffers::keep(command.into_buffer());
                 }
                 submitted.map_or_else(|error| Poll::Ready(Err(error)), |_| Poll::Pending)
             }

@@ -1,8 +1,10 @@
 //! Blocking commands that wait for a connection of their own. Which connections there are is the core's business.
 
+use std::num::NonZeroU64;
+
 use redial_resp::Command;
 
-use crate::command::{BlockingTimeout, blocking_timeout};
+use crate::command::{BlockingTimeout, Body, blocking_timeout};
 use crate::config::Config;
 use crate::connection::backlog::{Backlog, Entry, Owner};
 use crate::delivery::Delivery;
@@ -60,7 +62,7 @@ impl<T: Copy + Default> Blocking<T> {
             );
             return Err(Error::new(ErrorKind::QueueFull, Delivery::NotSent, text));
         }
-        self.waiting.push(entry, command);
+        self.waiting.push(entry, Body::Command(command));
         self.next_deadline = self.next_deadline.min(entry.deadline);
         Ok(())
     }
@@ -70,7 +72,7 @@ impl<T: Copy + Default> Blocking<T> {
         link.take_blocked(cx, &mut self.waiting);
     }
 
-    pub(crate) fn abandon(&mut self, seq: u64) {
+    pub(crate) fn abandon(&mut self, seq: NonZeroU64) {
         self.waiting.abandon(seq, 0);
         self.waiting.compact(0);
     }

@@ -11,7 +11,7 @@ use redial_resp::Command;
 
 use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
-use crate::command::{Class, is_idempotent, refuse_state};
+use crate::command::{Body, Class, check, is_idempotent};
 use crate::config::Config;
 use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::delivery::{Delivery, Resend};
@@ -23,7 +23,7 @@ use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::{Input, Output};
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::topology::{Standalone, Topology};
+use crate::topology::{NodeId, Standalone, Topology};
 
 /// What a request may say for itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,9 +76,12 @@ impl<T: Copy + Default> Core<T> {
     /// A core that has not begun to dial: [`Input::Connect`] starts it. `seed` drives the jitter.
     #[must_use]
     pub fn new(config: Config, budget: RetryBudget, seed: u64) -> Self {
-        let shared = Link::new(LinkId(0), Purpose::Shared, config.endpoint.clone());
+        let topology = Box::new(Standalone::new(&config));
+        let node = NodeId::default();
+        let endpoint = topology.endpoint(node).clone();
+        let shared = Link::new(LinkId(0), Purpose::Shared, node, endpoint);
         Self {
-            topology: Box::new(Standalone::new(&config)),
+            topology,
             config,
             now: Time::default(),
             rng: Rng::new(seed),
@@ -122,47 +125,69 @@ impl<T: Copy + Default> Core<T> {
         token: T,
         options: &RequestOptions,
     ) -> Result<RequestId, Error> {
-        let class = Class::of(command);
-        if class.is(Class::STATE) {
-            refuse_state(command, class)?;
+        let mut class = check(command)?;
+        let resend = options.resend.unwrap_or(self.config.resend);
+        if resend == Resend::Idempotent && !is_idempotent(command, class) {
+            class = class.without_idempotent();
         }
-        if let Some(text) = command.too_large() {
-            return Err(Error::invalid(text.to_string()));
+        if class.is(Class::BLOCKING) {
+            let entry = self.entry(class, token, options);
+            if let Some(deadline) = crate::blocking::deadline(command, entry.deadline) {
+                return self.submit_blocking(Entry { deadline, ..entry }, command);
+            }
         }
+        self.accept(class, Body::Command(command), token, options)
+    }
+
+    /// Accepts a command that is encoded already; of class `class`, which is neither STATE nor BLOCKING (see [`crate::check`]), and with IDEMPOTENT only
+    /// if its options allow it. Otherwise as [`Self::submit`].
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn submit_encoded(
+        &mut self,
+        class: Class,
+        encoded: &[u8],
+        token: T,
+        options: &RequestOptions,
+    ) -> Result<RequestId, Error> {
+        self.accept(class, Body::Encoded(encoded), token, options)
+    }
+
+    fn entry(&mut self, class: Class, token: T, options: &RequestOptions) -> Entry<T> {
+        let resend = options.resend.unwrap_or(self.config.resend);
+        Entry {
+            seq: self.ids.request(),
+            token,
+            end: 0,
+            deadline: self.now + options.timeout.unwrap_or(self.config.request_timeout),
+            accepted: Tick::of(self.now),
+            meta: Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent },
+        }
+    }
+
+    fn accept(
+        &mut self,
+        class: Class,
+        body: Body<'_>,
+        token: T,
+        options: &RequestOptions,
+    ) -> Result<RequestId, Error> {
         if self.quitting {
             let text = "the client is ending (`quit`); call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        let resend = options.resend.unwrap_or(self.config.resend);
-        let class = if resend == Resend::Idempotent && !is_idempotent(command, class) {
-            class.without_idempotent()
-        } else {
-            class
-        };
-        let meta = Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent };
-        let deadline = self.now + options.timeout.unwrap_or(self.config.request_timeout);
-        let entry = Entry {
-            seq: self.ids.request(),
-            token,
-            end: 0,
-            deadline,
-            accepted: Tick::of(self.now),
-            meta,
-        };
-        if class.is(Class::BLOCKING)
-            && let Some(deadline) = crate::blocking::deadline(command, deadline)
-        {
-            return self.submit_blocking(Entry { deadline, ..entry }, command);
-        }
-        debug_assert_eq!(self.topology.route(command), &self.config.endpoint);
+        let entry = self.entry(class, token, options);
         let mut cx = context!(self);
-        let Some(link) = self.links.first_mut() else { return Err(Error::invalid("no link")) };
-        link.accept(&mut cx, entry, command)?;
+        let node = cx.topology.route(body);
+        let link = self.links.first_mut().filter(|link| link.node == node);
+        let Some(link) = link else { return Err(Error::invalid("the topology names no link")) };
+        link.accept(&mut cx, entry, body)?;
         Ok(RequestId(entry.seq))
     }
 
     fn submit_blocking(&mut self, entry: Entry<T>, command: &Command) -> Result<RequestId, Error> {
-        if self.links.first().is_none_or(Link::has_ended) {
+        if self.quitting || self.links.first().is_none_or(Link::has_ended) {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
@@ -193,7 +218,8 @@ impl<T: Copy + Default> Core<T> {
     fn add_link(&mut self, purpose: Purpose) -> usize {
         let id = LinkId(self.next_link);
         self.next_link += 1;
-        let mut link = Link::new(id, purpose, self.config.endpoint.clone());
+        let node = NodeId::default();
+        let mut link = Link::new(id, purpose, node, self.topology.endpoint(node).clone());
         link.connect(&mut context!(self));
         self.links.push(link);
         self.links.len() - 1

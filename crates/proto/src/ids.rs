@@ -1,5 +1,7 @@
 //! Names for things that live shorter than the core: an id is never used again, so that an event of a dead thing finds nothing.
 
+use std::num::NonZeroU64;
+
 /// One socket's life, from the first packet of its dial to its close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub(crate) u64);
@@ -26,13 +28,19 @@ impl LinkId {
 
 /// A request that was accepted; requests of one client are written in the order of their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub(crate) u64);
+pub struct RequestId(pub(crate) NonZeroU64);
 
 /// Hands out the ids of one core.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ids {
     conn: u64,
-    request: u64,
+    request: NonZeroU64,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self { conn: 0, request: NonZeroU64::MIN }
+    }
 }
 
 impl Ids {
@@ -41,8 +49,8 @@ impl Ids {
         ConnId(self.conn)
     }
 
-    pub(crate) fn request(&mut self) -> u64 {
-        self.request += 1;
+    pub(crate) fn request(&mut self) -> NonZeroU64 {
+        self.request = self.request.saturating_add(1);
         self.request
     }
 }

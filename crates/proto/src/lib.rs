@@ -26,7 +26,7 @@ mod topology;
 
 pub use self::board::Board;
 pub use self::budget::RetryBudget;
-pub use self::command::Class;
+pub use self::command::{Class, check, is_idempotent};
 pub use self::conclude::RejectionCause;
 pub use self::config::{
     Config, Credentials, Endpoint, Liveness, Protocol, QueueLimits, Session, WantedRole,

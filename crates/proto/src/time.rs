@@ -39,8 +39,9 @@ impl Add<Duration> for Time {
 
     /// Saturates at [`Time::NEVER`].
     fn add(self, rhs: Duration) -> Self {
-        let micros = u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros))
+        // In 64 bits: `as_micros` takes 128, and every request has a deadline.
+        let micros = rhs.as_secs().saturating_mul(1_000_000);
+        Self(self.0.saturating_add(micros).saturating_add(u64::from(rhs.subsec_micros())))
     }
 }
 

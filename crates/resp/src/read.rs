@@ -67,6 +67,20 @@ pub(crate) fn head(buf: &[u8], at: usize) -> Option<Head> {
     Some(Head { kind, content, next })
 }
 
+/// A bulk string whose length has one or two digits: nearly every reply that is not an aggregate.
+#[inline]
+pub(crate) fn short_bulk(buf: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let digit = |byte: &u8| Some(usize::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let (len, body) = match buf.get(at..)? {
+        [b'$', ones, b'\r', b'\n', ..] => (digit(ones)?, at + 4),
+        [b'$', tens, ones, b'\r', b'\n', ..] => (digit(tens)? * 10 + digit(ones)?, at + 5),
+        _ => return None,
+    };
+    let next = body + len + 2;
+    let text = buf.get(body..body + len)?;
+    (next <= buf.len()).then_some((text, next))
+}
+
 /// The announced length, or `None` for RESP2's -1, and where the header ends.
 #[inline]
 fn length(buf: &[u8], at: usize) -> Option<(Option<usize>, usize)> {

@@ -160,6 +160,9 @@ impl<'a> Element<'a> {
     /// Reads the element at `at`, behind its attributes.
     #[inline]
     pub(crate) fn read(source: &'a Bytes, at: usize) -> Self {
+        if let Some((text, next)) = read::short_bulk(source, at) {
+            return Self { source, start: at, next, value: Value::Bulk(text) };
+        }
         let Some(start) = read::behind_attributes(source, at) else {
             return Self::malformed(source, at);
         };

@@ -5,7 +5,8 @@ use redial_resp::Command;
 use super::Class;
 
 /// True if running it a second time leaves the same data, provided that nobody else wrote in between. The reply may differ.
-pub(crate) fn is_idempotent(command: &Command, class: Class) -> bool {
+#[must_use]
+pub fn is_idempotent(command: &Command, class: Class) -> bool {
     if class.is(Class::READ) {
         return true;
     }

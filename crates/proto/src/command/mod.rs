@@ -8,7 +8,7 @@ mod table;
 use redial_resp::Command;
 
 pub(crate) use blocking::{BlockingTimeout, blocking_timeout, with_time_left};
-pub(crate) use idempotent::is_idempotent;
+pub use idempotent::is_idempotent;
 
 use crate::error::Error;
 
@@ -42,7 +42,9 @@ impl Class {
         self.0 & other.0 == other.0
     }
 
-    pub(crate) const fn without_idempotent(self) -> Self {
+    /// The same, for a command whose options make its second run differ ([`crate::is_idempotent`]).
+    #[must_use]
+    pub const fn without_idempotent(self) -> Self {
         Self(self.0 & !Self::IDEMPOTENT.0)
     }
 
@@ -60,8 +62,39 @@ impl Class {
     }
 }
 
+/// A request's bytes, as they are handed in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body<'a> {
+    Command(&'a Command),
+    Encoded(&'a [u8]),
+}
+
+impl Body<'_> {
+    pub(crate) fn encoded_len(self) -> usize {
+        match self {
+            Self::Command(command) => command.encoded_len(),
+            Self::Encoded(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Refuses what can't be sent on a shared connection, and says what kind of command the rest is.
+///
+/// # Errors
+/// It changes connection state, or an argument is too large. Delivery: NotSent.
+pub fn check(command: &Command) -> Result<Class, Error> {
+    let class = Class::of(command);
+    if class.is(Class::STATE) {
+        refuse_state(command, class)?;
+    }
+    match command.too_large() {
+        Some(text) => Err(Error::invalid(text.to_string())),
+        None => Ok(class),
+    }
+}
+
 /// Refuses what would change the state that every other caller of a shared connection stands on.
-pub(crate) fn refuse_state(command: &Command, class: Class) -> Result<(), Error> {
+fn refuse_state(command: &Command, class: Class) -> Result<(), Error> {
     if !class.is(Class::STATE) {
         return Ok(());
     }

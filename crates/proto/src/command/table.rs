@@ -50,22 +50,55 @@ const EMPTY: u8 = u8::MAX;
 
 static INDEX: [u8; SLOTS] = index();
 
-/// Of a name's length and three of its letters in upper case: enough to spread the few names there are, and every command pays for it.
-const fn hash(name: &[u8]) -> usize {
-    let len = name.len();
-    if len == 0 {
-        return 0;
+/// A name in upper case, packed so that two are compared in three steps. Bit 5 tells the cases apart; that it also folds a few control
+/// characters onto digits does no harm, since no server knows such a command.
+type Key = [u64; 3];
+
+static KEYS: [(Key, Class); NAMES.len()] = keys();
+
+const fn key(name: &[u8]) -> Option<Key> {
+    let mut key = [0; 3];
+    let mut i = 0;
+    if name.len() <= 8 {
+        while i < name.len() {
+            key[0] = key[0] << 8 | (name[i] & 0xdf) as u64;
+            i += 1;
+        }
+        return Some(key);
     }
-    let letters = [name[0], name[len / 2], name[len - 1], len as u8];
-    let word = u32::from_le_bytes(letters) & 0xffdf_dfdf;
-    (word.wrapping_mul(0x9e37_79b1) >> 23) as usize % SLOTS
+    if name.len() > 24 {
+        return None;
+    }
+    while i < name.len() {
+        key[i / 8] |= ((name[i] & 0xdf) as u64) << (i % 8 * 8);
+        i += 1;
+    }
+    Some(key)
+}
+
+const fn keys() -> [(Key, Class); NAMES.len()] {
+    let mut keys = [([0; 3], NAMES[0].1); NAMES.len()];
+    let mut i = 0;
+    while i < NAMES.len() {
+        if let Some(key) = key(NAMES[i].0) {
+            keys[i] = (key, NAMES[i].1);
+        }
+        i += 1;
+    }
+    keys
+}
+
+const fn slot(key: Key) -> usize {
+    let word = key[0] ^ key[1].rotate_left(5) ^ key[2].rotate_left(11);
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % SLOTS
 }
 
 const fn index() -> [u8; SLOTS] {
     let mut slots = [EMPTY; SLOTS];
+    let keys = keys();
     let mut i = 0;
-    while i < NAMES.len() {
-        let mut at = hash(NAMES[i].0);
+    while i < keys.len() {
+        let mut at = slot(keys[i].0);
         while slots[at] != EMPTY {
             at = (at + 1) % SLOTS;
         }
@@ -76,9 +109,10 @@ const fn index() -> [u8; SLOTS] {
 }
 
 pub(super) fn lookup(name: &[u8]) -> Class {
-    let mut at = hash(name);
-    while let Some((known, class)) = INDEX.get(at).and_then(|i| NAMES.get(usize::from(*i))) {
-        if known.eq_ignore_ascii_case(name) {
+    let Some(key) = key(name) else { return Class::default() };
+    let mut at = slot(key);
+    while let Some((known, class)) = INDEX.get(at).and_then(|i| KEYS.get(usize::from(*i))) {
+        if *known == key {
             return *class;
         }
         at = (at + 1) % SLOTS;
@@ -146,6 +180,7 @@ mod tests {
     #[test]
     fn the_index_can_name_every_entry_and_finds_each() {
         assert!(NAMES.len() < usize::from(EMPTY) && NAMES.len() * 2 < SLOTS);
+        assert!(NAMES.iter().all(|(name, _)| key(name).is_some()));
         for (name, class) in NAMES {
             assert_eq!(lookup(name), *class, "{}", String::from_utf8_lossy(name));
         }

@@ -5,13 +5,14 @@
 //! but in [`crate::conclude`].
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use redial_resp::Command;
 
 use super::write_log::WriteLog;
-use crate::command::Class;
+use crate::command::{Body, Class};
 use crate::delivery::{Delivery, Resend};
 use crate::time::Time;
 
@@ -44,7 +45,7 @@ pub(crate) struct Meta {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<T> {
     /// Order of acceptance; also the request's id.
-    pub(crate) seq: u64,
+    pub(crate) seq: NonZeroU64,
     pub(crate) token: T,
     /// Offset in the log behind its last byte.
     pub(crate) end: u64,
@@ -137,8 +138,8 @@ impl<T: Copy> Backlog<T> {
     }
 
     /// Encodes a request behind the others; its `end` is set here.
-    pub(crate) fn push(&mut self, entry: Entry<T>, command: &Command) {
-        self.log.append_command(command);
+    pub(crate) fn push(&mut self, entry: Entry<T>, body: Body<'_>) {
+        self.log.append_body(body);
         self.push_written(entry);
     }
 
@@ -185,7 +186,7 @@ impl<T: Copy> Backlog<T> {
     }
 
     /// The first request alone, moved behind this one's.
-    pub(crate) fn append_first(&mut self, other: &mut Self) -> Option<u64> {
+    pub(crate) fn append_first(&mut self, other: &mut Self) -> Option<NonZeroU64> {
         loop {
             let from = other.first;
             let entry = other.pop_front()?;
@@ -206,7 +207,7 @@ impl<T: Copy> Backlog<T> {
         self.log.slices(self.first, entry.end, |bytes| encoded.extend_from_slice(&bytes));
         if let Some(command) = rewrite(encoded.freeze()) {
             *self = Self::default();
-            self.push(entry, &command);
+            self.push(entry, Body::Command(&command));
         }
     }
 
@@ -232,7 +233,7 @@ impl<T: Copy> Backlog<T> {
         self.append(&mut other);
     }
 
-    fn position(&self, seq: u64) -> Option<usize> {
+    fn position(&self, seq: NonZeroU64) -> Option<usize> {
         if self.is_out_of_order {
             return self.entries.iter().position(|entry| entry.seq == seq);
         }
@@ -240,7 +241,7 @@ impl<T: Copy> Backlog<T> {
     }
 
     /// Nobody waits for this one any more. Says whether it was found; `unsent` is the offset from which on nothing was handed over.
-    pub(crate) fn abandon(&mut self, seq: u64, unsent: u64) -> bool {
+    pub(crate) fn abandon(&mut self, seq: NonZeroU64, unsent: u64) -> bool {
         let Some(at) = self.position(seq) else { return false };
         let start = self.start_of(at);
         let Some(entry) = self.entries.get_mut(at) else { return false };

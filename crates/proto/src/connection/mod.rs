@@ -4,6 +4,7 @@
 
 pub(crate) mod backlog;
 pub(crate) mod fence;
+mod frames;
 pub(crate) mod handshake;
 pub(crate) mod identity;
 mod write_log;
@@ -11,9 +12,10 @@ mod write_log;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use redial_resp::{Command, Frame, Limits, ProtocolError, Scanner};
+use redial_resp::{Command, Frame, ProtocolError};
 
 use self::backlog::{Backlog, Entry};
+use self::frames::Frames;
 use self::identity::Server;
 use crate::ids::ConnId;
 use crate::time::Time;
@@ -30,8 +32,7 @@ pub(crate) struct Connection<T> {
     taken: u64,
     /// Offset up to which the kernel has taken bytes.
     written: u64,
-    scanner: Scanner,
-    received: BytesMut,
+    frames: Frames,
     /// The socket is at its end, but what was in flight is not concluded yet.
     pub(crate) is_closed: bool,
     /// Last time that a byte was read.
@@ -48,8 +49,7 @@ impl<T: Copy> Connection<T> {
             in_flight: Backlog::default(),
             taken: 0,
             written: 0,
-            scanner: Scanner::new(Limits::default()),
-            received: BytesMut::new(),
+            frames: Frames::new(),
             is_closed: false,
             last_read: now,
             waiting_since: None,
@@ -96,19 +96,12 @@ impl<T: Copy> Connection<T> {
 
     pub(crate) fn on_read(&mut self, now: Time, bytes: BytesMut) {
         self.last_read = now;
-        if self.received.is_empty() {
-            self.received = bytes;
-        } else {
-            self.received.extend_from_slice(&bytes);
-        }
+        self.frames.push(bytes);
     }
 
     /// The next whole frame of what was read.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, ProtocolError> {
-        match self.scanner.scan(&self.received)? {
-            Some(len) => Ok(Some(Frame::from_scanned(self.received.split_to(len).freeze()))),
-            None => Ok(None),
-        }
+        self.frames.next()
     }
 
     /// After the frames of a read: what is left of the buffer goes back to be read into, and the answered bytes are forgotten.
@@ -119,7 +112,7 @@ impl<T: Copy> Connection<T> {
 
     /// The buffer to read into next, with the beginning of a frame that is not whole yet.
     pub(crate) fn take_buffer(&mut self) -> BytesMut {
-        std::mem::take(&mut self.received)
+        self.frames.take_buffer()
     }
 
     /// How long a command has waited without a byte being read.

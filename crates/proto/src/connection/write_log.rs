@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use redial_resp::{Command, Piece};
 
+use crate::command::Body;
+
 /// Sealed above this size, so that memory is given back in pieces as replies arrive. Of 4, 16, 64 and 256 KiB the larger two were
 /// equally fast in a pipeline of 1,000 GETs.
 const SEAL_AT: usize = 64 * 1024;
@@ -55,6 +57,13 @@ impl WriteLog {
         self.seal();
         self.tail_start += bytes.len() as u64;
         self.sealed.push_back(bytes);
+    }
+
+    pub(crate) fn append_body(&mut self, body: Body<'_>) {
+        match body {
+            Body::Command(command) => self.append_command(command),
+            Body::Encoded(bytes) => self.append(bytes),
+        }
     }
 
     pub(crate) fn append_command(&mut self, command: &Command) {

@@ -3,6 +3,7 @@
 //! While it lasts requests wait in the queue, and one of them at a time is sent to see whether it has passed, so that a refusal costs
 //! one resend and not one for each request.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::conclude::RejectionCause;
@@ -27,7 +28,7 @@ struct Active {
     cause: RejectionCause,
     since: Time,
     pause: Duration,
-    scout: Option<u64>,
+    scout: Option<NonZeroU64>,
 }
 
 /// What a refusal leads to.
@@ -52,7 +53,12 @@ impl Hold {
         self.active.is_some() || self.given_up.is_some()
     }
 
-    pub(crate) fn on_refusal(&mut self, now: Time, seq: u64, cause: RejectionCause) -> OnRefusal {
+    pub(crate) fn on_refusal(
+        &mut self,
+        now: Time,
+        seq: NonZeroU64,
+        cause: RejectionCause,
+    ) -> OnRefusal {
         if self.given_up.is_some_and(|(given_up, until)| given_up == cause && now < until) {
             return OnRefusal::GiveUp;
         }
@@ -75,7 +81,7 @@ impl Hold {
     }
 
     /// The pause is over: this request is the scout; `None` lets everything go, since nothing waits.
-    pub(crate) fn on_pause_over(&mut self, scout: Option<u64>) {
+    pub(crate) fn on_pause_over(&mut self, scout: Option<NonZeroU64>) {
         match (&mut self.active, scout) {
             (Some(active), Some(seq)) => active.scout = Some(seq),
             _ => self.active = None,
@@ -83,7 +89,7 @@ impl Hold {
     }
 
     /// A request was answered as usual. True if requests need not wait any longer.
-    pub(crate) fn on_success(&mut self, seq: u64, is_write: bool) -> bool {
+    pub(crate) fn on_success(&mut self, seq: NonZeroU64, is_write: bool) -> bool {
         if is_write {
             self.given_up = None;
         }
@@ -104,6 +110,10 @@ impl Hold {
 mod tests {
     use super::*;
 
+    fn seq(number: u64) -> NonZeroU64 {
+        NonZeroU64::new(number).unwrap()
+    }
+
     fn at(ms: u64) -> Time {
         Time::from_micros(ms * 1000)
     }
@@ -111,13 +121,13 @@ mod tests {
     #[test]
     fn one_scout_at_a_time_with_growing_pauses_until_one_gets_through() {
         let mut hold = Hold::default();
-        assert_eq!(hold.on_refusal(at(0), 1, RejectionCause::Busy), OnRefusal::Wait(at(50)));
-        assert_eq!(hold.on_refusal(at(0), 2, RejectionCause::Busy), OnRefusal::WaitOn);
-        hold.on_pause_over(Some(1));
-        assert_eq!(hold.on_refusal(at(60), 1, RejectionCause::Busy), OnRefusal::Wait(at(160)));
-        assert!(!hold.on_success(2, true), "only the scout ends it");
-        hold.on_pause_over(Some(1));
-        assert!(hold.on_success(1, true));
+        assert_eq!(hold.on_refusal(at(0), seq(1), RejectionCause::Busy), OnRefusal::Wait(at(50)));
+        assert_eq!(hold.on_refusal(at(0), seq(2), RejectionCause::Busy), OnRefusal::WaitOn);
+        hold.on_pause_over(Some(seq(1)));
+        assert_eq!(hold.on_refusal(at(60), seq(1), RejectionCause::Busy), OnRefusal::Wait(at(160)));
+        assert!(!hold.on_success(seq(2), true), "only the scout ends it");
+        hold.on_pause_over(Some(seq(1)));
+        assert!(hold.on_success(seq(1), true));
         assert!(!hold.is_active());
     }
 
@@ -125,14 +135,18 @@ mod tests {
     fn a_cause_that_lasts_is_handed_to_callers_at_once_until_a_write_succeeds() {
         let mut hold = Hold::default();
         let cause = RejectionCause::NoReplicas;
-        assert!(matches!(hold.on_refusal(at(0), 1, cause), OnRefusal::Wait(_)));
-        hold.on_pause_over(Some(1));
-        assert_eq!(hold.on_refusal(at(1000), 1, cause), OnRefusal::GiveUp);
+        assert!(matches!(hold.on_refusal(at(0), seq(1), cause), OnRefusal::Wait(_)));
+        hold.on_pause_over(Some(seq(1)));
+        assert_eq!(hold.on_refusal(at(1000), seq(1), cause), OnRefusal::GiveUp);
         assert!(!hold.is_active());
-        assert_eq!(hold.on_refusal(at(1001), 2, cause), OnRefusal::GiveUp);
-        assert!(!hold.on_success(3, false));
-        assert_eq!(hold.on_refusal(at(1002), 4, cause), OnRefusal::GiveUp, "a read proves nothing");
-        assert!(!hold.on_success(5, true));
-        assert!(matches!(hold.on_refusal(at(1003), 6, cause), OnRefusal::Wait(_)));
+        assert_eq!(hold.on_refusal(at(1001), seq(2), cause), OnRefusal::GiveUp);
+        assert!(!hold.on_success(seq(3), false));
+        assert_eq!(
+            hold.on_refusal(at(1002), seq(4), cause),
+            OnRefusal::GiveUp,
+            "a read proves nothing"
+        );
+        assert!(!hold.on_success(seq(5), true));
+        assert!(matches!(hold.on_refusal(at(1003), seq(6), cause), OnRefusal::Wait(_)));
     }
 }

@@ -23,6 +23,7 @@ mod replies;
 mod subscriptions;
 mod timers;
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use redial_resp::Command;
@@ -34,7 +35,7 @@ use self::hold::Hold;
 pub use self::subscriptions::SubscriptionKind;
 use self::subscriptions::Subscriptions;
 use self::timers::{Timer, TimerTable};
-use crate::command::{Class, with_time_left};
+use crate::command::{Body, Class, with_time_left};
 use crate::config::Endpoint;
 use crate::connection::Connection;
 use crate::connection::backlog::{Backlog, Entry, Meta, Owner, Tick};
@@ -44,6 +45,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::ids::{ConnId, LinkId};
 use crate::time::Time;
+use crate::topology::NodeId;
 
 /// A blocking command's timeout is not touched for less; dials take this long in any case.
 const WORTH_SHORTENING: Duration = Duration::from_millis(100);
@@ -102,6 +104,7 @@ struct Left {
 pub(crate) struct Link<T> {
     pub(crate) id: LinkId,
     pub(crate) purpose: Purpose,
+    pub(crate) node: NodeId,
     endpoint: Endpoint,
     state: State,
     mode: Mode,
@@ -130,10 +133,11 @@ pub(crate) struct Link<T> {
 }
 
 impl<T: Copy + Default> Link<T> {
-    pub(crate) fn new(id: LinkId, purpose: Purpose, endpoint: Endpoint) -> Self {
+    pub(crate) fn new(id: LinkId, purpose: Purpose, node: NodeId, endpoint: Endpoint) -> Self {
         Self {
             id,
             purpose,
+            node,
             endpoint,
             state: State::Wait,
             mode: Mode::Ended,
@@ -210,17 +214,17 @@ impl<T: Copy + Default> Link<T> {
         &mut self,
         cx: &mut Context<'_, T>,
         entry: Entry<T>,
-        command: &Command,
+        body: Body<'_>,
     ) -> Result<(), Error> {
         self.timers.set_no_later(Timer::Deadline, entry.deadline);
         let is_clear = self.queue.is_empty() && self.can_write();
         if let Some(conn) = self.current.as_mut().filter(|_| is_clear) {
-            conn.in_flight.push(entry, command);
+            conn.in_flight.push(entry, body);
             self.sends += 1;
             return Ok(());
         }
-        self.admit(cx, command)?;
-        self.queue.push(entry, command);
+        self.admit(cx, body.encoded_len())?;
+        self.queue.push(entry, body);
         if let Some(age) = cx.config.offline_queue.age {
             self.timers.set_no_later(Timer::Deadline, cx.now + age);
         }
@@ -228,7 +232,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Whether the offline queue has room.
-    fn admit(&self, cx: &Context<'_, T>, command: &Command) -> Result<(), Error> {
+    fn admit(&self, cx: &Context<'_, T>, bytes: usize) -> Result<(), Error> {
         let refuse = |kind, text: String| Err(Error::new(kind, Delivery::NotSent, text));
         if self.mode == Mode::Ended {
             let text = "the client was ended; call `connect()` to start it again".to_owned();
@@ -240,7 +244,7 @@ impl<T: Copy + Default> Link<T> {
         }
         let limits = cx.config.offline_queue;
         if self.queue.waiting() >= limits.commands
-            || self.queue.bytes().saturating_add(command.encoded_len()) > limits.bytes
+            || self.queue.bytes().saturating_add(bytes) > limits.bytes
         {
             let text = format!(
                 "the offline queue is full ({} commands, {} bytes){}",
@@ -280,7 +284,7 @@ impl<T: Copy + Default> Link<T> {
                 accepted: Tick::of(cx.now),
                 meta,
             };
-            conn.in_flight.push(entry, command);
+            conn.in_flight.push(entry, Body::Command(command));
         }
     }
 
@@ -327,7 +331,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Nobody waits for this request any more. True if it was here.
-    pub(crate) fn abandon(&mut self, cx: &mut Context<'_, T>, seq: u64) -> bool {
+    pub(crate) fn abandon(&mut self, cx: &mut Context<'_, T>, seq: NonZeroU64) -> bool {
         if self.queue.abandon(seq, 0) {
             if self.queue.is_mostly_dead() || self.queue.waiting() == 0 {
                 self.queue.compact(0);

@@ -1,5 +1,6 @@
 //! What comes back on the connection in use: each frame to the request it answers.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -89,7 +90,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// The server ran a request: what is held for a scout may follow.
-    fn on_served(&mut self, seq: u64, is_write: bool) {
+    fn on_served(&mut self, seq: NonZeroU64, is_write: bool) {
         if self.hold.on_success(seq, is_write) {
             self.timers.stop(Timer::Hold);
         }
@@ -175,7 +176,12 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// The server refuses for now: requests wait, and one of them will see whether it has passed.
-    fn wait_for(&mut self, cx: &mut Context<'_, T>, seq: u64, cause: RejectionCause) -> OnRefusal {
+    fn wait_for(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        seq: NonZeroU64,
+        cause: RejectionCause,
+    ) -> OnRefusal {
         let refusal = self.hold.on_refusal(cx.now, seq, cause);
         match refusal {
             OnRefusal::Wait(until) => {

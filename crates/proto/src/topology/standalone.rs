@@ -1,8 +1,7 @@
 //! One endpoint, whoever is behind it.
 
-use redial_resp::Command;
-
-use super::Topology;
+use super::{NodeId, Topology};
+use crate::command::Body;
 use crate::config::{Config, Endpoint, WantedRole};
 use crate::connection::identity::Role;
 
@@ -20,7 +19,11 @@ impl Standalone {
 }
 
 impl Topology for Standalone {
-    fn route(&self, _: &Command) -> &Endpoint {
+    fn route(&self, _: Body<'_>) -> NodeId {
+        NodeId::default()
+    }
+
+    fn endpoint(&self, _: NodeId) -> &Endpoint {
         &self.endpoint
     }
 
