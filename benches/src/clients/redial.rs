@@ -15,7 +15,7 @@ impl Subject for Redial {
     }
 
     async fn get(&self, key: &str) -> Result<usize> {
-        let value: Option<Bytes> = self.0.cmd("GET").arg(key).await?;
+        let value: Option<Vec<u8>> = self.0.cmd("GET").arg(key).await?;
         value.map(|value| value.len()).context("no such key")
     }
 
@@ -24,7 +24,7 @@ impl Subject for Redial {
         for key in keys {
             pipeline = pipeline.cmd("GET").arg(key);
         }
-        let mut values: Vec<Option<Bytes>> = Vec::with_capacity(keys.len());
+        let mut values: Vec<Option<Vec<u8>>> = Vec::with_capacity(keys.len());
         for reply in pipeline.await {
             values.push(reply?.decode()?);
         }
@@ -36,7 +36,9 @@ impl Subject for Redial {
         Ok(values.len())
     }
 
-    async fn set(&self, key: String, value: Vec<u8>) -> Result<()> {
-        Ok(self.0.cmd("SET").arg(key).arg(value).run().await?)
+    fn set(&self, key: String, value: Vec<u8>) -> impl Future<Output = Result<()>> + Send {
+        // Encoded here, so that the future holds the request and not its arguments beside it.
+        let request = self.0.cmd("SET").arg(key).arg(value).run();
+        async move { Ok(request.await?) }
     }
 }

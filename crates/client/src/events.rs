@@ -11,8 +11,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::error::Error;
 use crate::subscription::Message;
 
-/// Events that a slow watcher may lag behind before it misses some, and is told how many.
-const EVENT_BUFFER: usize = 256;
+/// Events that a slow watcher may lag behind before it misses some, and is told how many: about five seconds of an outage. Every client
+/// has room for them (100 bytes each), whether or not anybody watches.
+const EVENT_BUFFER: usize = 64;
 
 /// The stream of a client's [`Event`]s. What it misses when it is slow is counted, never silently dropped.
 #[derive(Debug)]

@@ -259,8 +259,8 @@ impl Drop for PipelineRequest {
     fn drop(&mut self) {
         if let State::Waiting(token) = self.state {
             self.handle.mailbox.with(|state| {
-                for id in state.slots.give_up_batch(token) {
-                    state.core.cancel(id);
+                for (id, token) in state.slots.give_up_batch(token) {
+                    state.core.cancel(id, token);
                 }
             });
         }

@@ -158,7 +158,7 @@ impl<R> Drop for Request<R> {
         if let State::Waiting(token, id) = self.state {
             self.handle.mailbox.with(|state| {
                 if state.slots.give_up(token) {
-                    state.core.cancel(id);
+                    state.core.cancel(id, token);
                 }
             });
         }

@@ -72,7 +72,7 @@ macro_rules! context {
     };
 }
 
-impl<T: Copy + Default> Core<T> {
+impl<T: Copy + Default + PartialEq> Core<T> {
     /// A core that has not begun to dial: [`Input::Connect`] starts it. `seed` drives the jitter.
     #[must_use]
     pub fn new(config: Config, budget: RetryBudget, seed: u64) -> Self {
@@ -225,9 +225,12 @@ impl<T: Copy + Default> Core<T> {
         self.links.len() - 1
     }
 
-    /// Nobody waits for this request any more: what was not handed over never is, the reply of what was is dropped.
-    pub fn cancel(&mut self, request: RequestId) {
+    /// Nobody waits for this request any more: what was not handed over never is, the reply of what was is dropped. No answer with this token
+    /// comes afterwards, so the token may name another request at once.
+    pub fn cancel(&mut self, request: RequestId, token: T) {
         self.drain_reading();
+        let is_its = |output: &Output<T>| matches!(output, Output::Answer { token: its, .. } if *its == token);
+        self.outputs.retain(|output| !is_its(output));
         let mut cx = context!(self);
         let found = self.links.iter_mut().any(|link| link.abandon(&mut cx, request.0));
         if !found {
@@ -344,7 +347,7 @@ impl<T: Copy + Default> Core<T> {
         if self.quitting
             && self.reading.is_none()
             && self.blocking.is_empty()
-            && self.links.iter().all(Link::is_idle)
+            && !self.links.iter().any(Link::has_callers)
         {
             self.end_all("quit");
         }
@@ -358,8 +361,9 @@ impl<T: Copy + Default> Core<T> {
         match notice {
             Notice::Free => self.place_blocked(),
             Notice::Answered { link, gone } => {
-                self.with_link(LinkId(link), |link, cx| link.on_inquiry_answered(cx, gone));
+                self.with_link(link, |link, cx| link.on_inquiry_answered(cx, gone));
             }
+            Notice::Compare { link, run_id } => self.compare(link, run_id.as_deref()),
             Notice::Adopted { run_id } => {
                 let mut cx = context!(self);
                 for link in self.links.iter_mut().filter(|link| link.purpose != Purpose::Shared) {
@@ -372,6 +376,15 @@ impl<T: Copy + Default> Core<T> {
                     shared.inquire(&mut cx, link, client_id, run_id.as_deref());
                 }
             }
+        }
+    }
+
+    /// A link that is not on the server that the shared one uses hears of it, if both know their servers.
+    fn compare(&mut self, link: LinkId, run_id: Option<&str>) {
+        let shared = self.links.first().filter(|shared| shared.is_serving());
+        let leads = shared.and_then(Link::run_id).map(str::to_owned);
+        if leads.as_deref() != run_id {
+            self.with_link(link, |link, cx| link.on_server_replaced(cx, leads.as_deref()));
         }
     }
 

@@ -34,9 +34,10 @@ impl Delivery {
 }
 
 impl Delivery {
-    /// What is known after a further try: what may have run once may have run for good, unless it surely did.
+    /// What is known after a further try: what ran once ran, and what may have run may have.
     pub(crate) const fn or_unknown(self, later: Self) -> Self {
         match (self, later) {
+            (Self::Ran, Self::NotSent | Self::Rejected | Self::Unknown) => Self::Ran,
             (Self::Unknown, Self::NotSent | Self::Rejected) => Self::Unknown,
             _ => later,
         }

@@ -9,7 +9,7 @@ use redial_resp::Frame;
 pub(crate) type Reply = Result<Frame, Error>;
 
 /// Names a request to the core: a place, and which of a pipeline's commands.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Token {
     place: u32,
     index: u32,
@@ -139,13 +139,12 @@ impl Slots {
     }
 
     /// Gives up a pipeline's place; gives the requests that are still to be cancelled.
-    pub(crate) fn give_up_batch(&mut self, token: Token) -> Vec<RequestId> {
+    pub(crate) fn give_up_batch(&mut self, token: Token) -> Vec<(RequestId, Token)> {
         match self.free(token) {
             Some(Slot::Batch(batch)) => {
-                let pending = |(reply, id): (Option<Reply>, Option<RequestId>)| {
-                    id.filter(|_| reply.is_none())
-                };
-                batch.replies.into_iter().zip(batch.ids).filter_map(pending).collect()
+                let all = (0..).zip(batch.replies).zip(batch.ids);
+                let pending = all.filter(|((_, reply), _)| reply.is_none());
+                pending.filter_map(|((index, _), id)| Some((id?, token.nth(index)))).collect()
             }
             _ => Vec::new(),
         }

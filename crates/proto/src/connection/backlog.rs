@@ -25,8 +25,8 @@ pub(crate) enum Owner {
     Nobody,
     /// The link itself, to hear whether the connection lives.
     Ping,
-    /// The link, on behalf of the link with this number: is its blocked connection still there?
-    Inquiry(u32),
+    /// The link, on behalf of another: is its blocked connection still there?
+    Inquiry,
     /// The link, for its subscriptions.
     Subscription,
 }
@@ -108,6 +108,16 @@ impl<T: Copy> Backlog<T> {
     /// Entries that somebody waits for.
     pub(crate) fn waiting(&self) -> usize {
         self.entries.len() - self.dead
+    }
+
+    /// True if a caller waits for one of them.
+    pub(crate) fn has_callers(&self) -> bool {
+        self.entries.iter().any(|entry| entry.meta.owner == Owner::Caller)
+    }
+
+    /// True if this request is here.
+    pub(crate) fn contains(&self, seq: NonZeroU64) -> bool {
+        self.position(seq).is_some()
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -95,6 +95,8 @@ pub(crate) struct Handshake {
     server: Server,
     old: OldListed,
     fallback: bool,
+    /// The database is the session's.
+    is_selected: bool,
     session: Session,
     old_id: Option<i64>,
 }
@@ -115,6 +117,7 @@ impl Handshake {
             server: Server::unknown(),
             old: OldListed::Unknown,
             fallback: false,
+            is_selected: session.database == 0,
             session: session.clone(),
             old_id,
         };
@@ -150,11 +153,6 @@ impl Handshake {
         }
         step(Step::Courtesy, words("CLIENT SETINFO", &["LIB-NAME", "redial"]));
         step(Step::Courtesy, words("CLIENT SETINFO", &["LIB-VER", LIB_VERSION]));
-        if session.database != 0 {
-            let mut select = Command::new("SELECT");
-            select.push_int(i64::from(session.database));
-            step(Step::Select, select);
-        }
         step(Step::ClientId, Command::new("CLIENT ID"));
         commands.extend(self.survey());
         commands
@@ -162,7 +160,14 @@ impl Handshake {
 
     /// Asks again who is there; to be followed by [`Self::handle`] as for the handshake.
     pub(crate) fn survey(&mut self) -> Vec<Command> {
-        let mut commands = vec![words("INFO", &["server"]), words("INFO", &["replication"])];
+        let mut commands = Vec::new();
+        if !self.is_selected {
+            let mut select = Command::new("SELECT");
+            select.push_int(i64::from(self.session.database));
+            commands.push(select);
+            self.steps.push_back(Step::Select);
+        }
+        commands.extend([words("INFO", &["server"]), words("INFO", &["replication"])]);
         self.steps.extend([Step::InfoServer, Step::InfoReplication]);
         if let Some(id) = self.old_id {
             let mut list = Command::new("CLIENT LIST ID");
@@ -200,7 +205,8 @@ impl Handshake {
                 self.server.resp3 = true;
                 self.server.role = hello_role(frame);
             }
-            Step::Auth | Step::Courtesy | Step::Select => {}
+            Step::Select => self.is_selected = error.is_none(),
+            Step::Auth | Step::Courtesy => {}
             Step::ClientId => {
                 if let Value::Integer(id) = frame.value() {
                     self.server.client_id = Some(id);
@@ -248,6 +254,8 @@ fn refusal(step: Step, text: &str) -> Option<Refusal> {
         // Only the server's first words: what is pipelined behind a refused HELLO fails with NOAUTH and says nothing new.
         (Step::Hello, "WRONGPASS" | "NOAUTH") | (Step::Auth, _) => RefusalKind::Auth,
         (Step::Select, "NOPERM" | "NOAUTH") => RefusalKind::Auth,
+        // Passes by itself; the PING behind it says so too, and the next survey selects again.
+        (Step::Select, "BUSY" | "LOADING") => return None,
         (Step::Select, _) => RefusalKind::Session,
         (Step::InfoServer | Step::Ping, "NOAUTH") => RefusalKind::Auth,
         _ => return None,

@@ -35,7 +35,7 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
-    pub(super) fn run_id(&self) -> Option<&str> {
+    pub(crate) fn run_id(&self) -> Option<&str> {
         self.current.as_ref()?.server.as_ref()?.run_id.as_deref()
     }
 
@@ -227,7 +227,7 @@ impl<T: Copy + Default> Link<T> {
         self.subscribe_again(cx, interrupted);
         self.arm_idle(cx);
         self.flush(cx);
-        if self.purpose == Purpose::Shared {
+        if self.purpose == Purpose::Shared && interrupted {
             cx.notices.push(Notice::Adopted { run_id });
         }
     }
@@ -271,6 +271,7 @@ impl<T: Copy + Default> Link<T> {
         text: &str,
     ) {
         let in_flight = std::mem::take(&mut old.in_flight);
+        self.inquiries.clear();
         let mut kept = in_flight.sift(|_, entry| {
             if entry.meta.owner != Owner::Caller {
                 return false;

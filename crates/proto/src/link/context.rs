@@ -33,10 +33,12 @@ pub(crate) struct Context<'a, T> {
 pub(crate) enum Notice {
     /// A blocked connection is to be asked after.
     Inquire { link: LinkId, client_id: i64, run_id: Option<String> },
-    /// The answer to that, for the link with this number.
-    Answered { link: u32, gone: bool },
+    /// The answer to that, for the link that asked.
+    Answered { link: LinkId, gone: bool },
     /// The shared link uses a connection to this server from now on.
     Adopted { run_id: Option<String> },
+    /// Is this still the server that leads?
+    Compare { link: LinkId, run_id: Option<String> },
     /// A blocking link is free for the next command.
     Free,
 }

@@ -10,7 +10,7 @@ use crate::conclude::RejectionCause;
 use crate::time::Time;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// After a cause has lasted for longer than requests may wait for it, refusals are handed to callers at once for this long, or until a
 /// write succeeds.
@@ -78,6 +78,11 @@ impl Hold {
         }
         active.pause = (active.pause * 2).min(LONGEST_PAUSE);
         OnRefusal::Wait(now + active.pause)
+    }
+
+    /// The request that is to tell whether it has passed.
+    pub(crate) fn scout(&self) -> Option<NonZeroU64> {
+        self.active.as_ref()?.scout
     }
 
     /// The pause is over: this request is the scout; `None` lets everything go, since nothing waits.

@@ -65,9 +65,12 @@ pub(crate) fn judge(old: Old, found: Found, condemn_after: Duration) -> Verdict 
     if found.pong == Pong::Loading {
         return Verdict::Useless("the server there is loading its data");
     }
+    if found.pong == Pong::Busy {
+        // It lives, and serves nobody for now; INFO is refused too, so that it may be the same server without saying so.
+        return Verdict::KeepBoth;
+    }
     match (old, found.identity) {
         (Old::Gone, _) => Verdict::Adopt,
-        (_, Another) if found.pong == Pong::Busy => Verdict::KeepBoth,
         (_, Another) if found.pong != Pong::Well => {
             Verdict::Useless("the server there answers PING with an error")
         }
@@ -79,11 +82,7 @@ pub(crate) fn judge(old: Old, found: Found, condemn_after: Duration) -> Verdict 
         (Old::Silent { retransmitting: true, .. }, Same) => Verdict::AdoptFenced,
         (Old::Silent { .. }, Same) if found.old == OldListed::Gone => Verdict::AdoptFenced,
         // Proof of life: the server says itself why the old connection is silent.
-        (Old::Silent { .. }, Same)
-            if found.old == OldListed::Blocked || found.pong == Pong::Busy =>
-        {
-            Verdict::KeepBoth
-        }
+        (Old::Silent { .. }, Same) if found.old == OldListed::Blocked => Verdict::KeepBoth,
         (Old::Silent { since, .. }, Same) if since >= condemn_after => Verdict::AdoptFenced,
         (Old::Silent { since, .. }, Unknown) if since >= condemn_after => Verdict::Adopt,
         (Old::Silent { .. }, Same | Unknown) => Verdict::KeepBoth,
@@ -189,6 +188,9 @@ mod tests {
     fn with_no_connection_whatever_serves_is_taken() {
         for identity in [Identity::Same, Identity::Another, Identity::Unknown] {
             assert_eq!(verdict(Old::Gone, found(identity)), Verdict::Adopt);
+            let busy = Found { pong: Pong::Busy, ..found(identity) };
+            assert_eq!(verdict(Old::Gone, busy), Verdict::KeepBoth);
+            assert_eq!(verdict(silent(60), busy), Verdict::KeepBoth);
         }
     }
 }

@@ -6,7 +6,7 @@ use redial_resp::Command;
 
 use super::context::{Context, Notice};
 use super::timers::Timer;
-use super::{Attempt, Lead, Link, Mode, Purpose};
+use super::{Attempt, Link, Mode, Purpose};
 use crate::connection::backlog::Owner;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
@@ -214,6 +214,10 @@ impl<T: Copy + Default> Link<T> {
         if self.purpose == Purpose::Blocking {
             return self.on_blocking_idle(cx, idle);
         }
+        if self.purpose == Purpose::Subscriber {
+            let run_id = self.run_id().map(str::to_owned);
+            cx.notices.push(Notice::Compare { link: self.id, run_id });
+        }
         if self.mode == Mode::Serving && conn.in_flight.is_empty() && idle >= interval / 2 {
             self.push_own(cx, Owner::Ping, &Command::new("PING"));
         }
@@ -249,19 +253,20 @@ impl<T: Copy + Default> Link<T> {
 
     /// The shared link uses another server from now on.
     pub(crate) fn on_server_replaced(&mut self, cx: &mut Context<'_, T>, run_id: Option<&str>) {
-        let Some(conn) = &self.current else { return };
-        let mine = conn.server.as_ref().and_then(|server| server.run_id.as_deref());
-        let is_same = mine.is_some() && mine == run_id;
-        match self.purpose {
-            Purpose::Blocking if !is_same => {
-                self.lose(cx, "the endpoint leads to another server now", true)
+        // Where a proxy hides who is there, PING and the kernel must do.
+        let (Some(mine), Some(its)) = (self.run_id(), run_id) else { return };
+        let is_same = mine == its;
+        match (self.purpose, self.mode) {
+            (Purpose::Blocking, _) if !is_same => {
+                self.lose(cx, "the endpoint leads to another server now", true);
             }
-            Purpose::Blocking => self.on_idle(cx),
+            (Purpose::Blocking, _) => self.on_idle(cx),
             // A subscriber hears nothing of a failover from a demoted server: it goes on, with nothing to say.
-            Purpose::Subscriber if !is_same && self.mode == Mode::Serving => {
-                self.suspect(cx, Suspicion::Moved)
+            (Purpose::Subscriber, Mode::Serving) if !is_same => self.suspect(cx, Suspicion::Moved),
+            (Purpose::Subscriber, Mode::Suspect { .. }) if !is_same => {
+                self.mode = Mode::Demoted;
+                self.dial_now(cx);
             }
-            Purpose::Subscriber if !is_same && self.lead == Lead::Follower => self.dial_now(cx),
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ mod replies;
 mod subscriptions;
 mod timers;
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -125,6 +126,8 @@ pub(crate) struct Link<T> {
     lost: Option<Server>,
     lineage: Option<Lineage>,
     left: Option<Left>,
+    /// Whom the answers to the inquiries in flight are for, in order.
+    inquiries: VecDeque<LinkId>,
     /// First sends that the retry budget has not been told of.
     sends: usize,
     /// Why the last dial failed.
@@ -154,6 +157,7 @@ impl<T: Copy + Default> Link<T> {
             lost: None,
             lineage: None,
             left: None,
+            inquiries: VecDeque::new(),
             sends: 0,
             cause: None,
             subscriptions: Subscriptions::default(),
@@ -171,6 +175,16 @@ impl<T: Copy + Default> Link<T> {
     /// True if nothing waits and nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.current.as_ref().is_none_or(|conn| conn.in_flight.is_empty())
+    }
+
+    /// True if a caller waits for anything here.
+    pub(crate) fn has_callers(&self) -> bool {
+        let in_flight = self.current.as_ref().is_some_and(|conn| conn.in_flight.has_callers());
+        in_flight || self.queue.has_callers() || self.returned.has_callers()
+    }
+
+    pub(crate) fn is_serving(&self) -> bool {
+        self.mode == Mode::Serving
     }
 
     /// True if the next blocking command can be written at once, or as soon as the dial is through.
@@ -216,15 +230,16 @@ impl<T: Copy + Default> Link<T> {
         entry: Entry<T>,
         body: Body<'_>,
     ) -> Result<(), Error> {
-        self.timers.set_no_later(Timer::Deadline, entry.deadline);
         let is_clear = self.queue.is_empty() && self.can_write();
         if let Some(conn) = self.current.as_mut().filter(|_| is_clear) {
             conn.in_flight.push(entry, body);
             self.sends += 1;
+            self.timers.set_no_later(Timer::Deadline, entry.deadline);
             return Ok(());
         }
         self.admit(cx, body.encoded_len())?;
         self.queue.push(entry, body);
+        self.timers.set_no_later(Timer::Deadline, entry.deadline);
         if let Some(age) = cx.config.offline_queue.age {
             self.timers.set_no_later(Timer::Deadline, cx.now + age);
         }
@@ -393,7 +408,8 @@ impl<T: Copy + Default> Link<T> {
         if self.mode == Mode::Serving && run_id.is_some() && self.run_id() == run_id {
             let mut command = Command::new("CLIENT LIST ID");
             command.push_int(client_id);
-            self.push_own(cx, Owner::Inquiry(link.0), &command);
+            self.inquiries.push_back(link);
+            self.push_own(cx, Owner::Inquiry, &command);
         }
     }
 

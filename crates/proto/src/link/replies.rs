@@ -104,9 +104,10 @@ impl<T: Copy + Default> Link<T> {
     ) -> Option<Answer<T>> {
         match entry.meta.owner {
             Owner::Caller => return Some((entry.token, Ok(frame))),
-            Owner::Inquiry(link) => {
+            Owner::Inquiry => {
                 let gone = old_listed(&frame) == OldListed::Gone;
-                cx.notices.push(Notice::Answered { link, gone });
+                let link = self.inquiries.pop_front();
+                cx.notices.extend(link.map(|link| Notice::Answered { link, gone }));
             }
             Owner::Subscription => {
                 if let Some(error) = frame.error() {
@@ -189,7 +190,8 @@ impl<T: Copy + Default> Link<T> {
                 self.timers.set(Timer::Hold, until);
             }
             OnRefusal::WaitOn => {}
-            OnRefusal::GiveUp => self.timers.stop(Timer::Hold),
+            OnRefusal::GiveUp if !self.hold.is_active() => self.timers.stop(Timer::Hold),
+            OnRefusal::GiveUp => {}
         }
         refusal
     }
@@ -249,8 +251,13 @@ impl<T: Copy + Default> Link<T> {
             return;
         }
         let Some(conn) = &mut self.current else { return };
-        let scout = conn.in_flight.append_first(&mut self.queue);
+        let under_way = self.hold.scout().filter(|seq| conn.in_flight.contains(*seq));
+        // A scout that was taken back before it was written will never tell.
+        let scout = under_way.or_else(|| conn.in_flight.append_first(&mut self.queue));
         self.hold.on_pause_over(scout);
+        if scout.is_some() {
+            self.timers.set(Timer::Hold, cx.now + super::hold::LONGEST_PAUSE);
+        }
         if scout.is_none() {
             self.flush(cx);
         }
