@@ -279,7 +279,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Input::Inspected(conn, info) => {
                 self.with_owner(conn, |link, cx| link.on_inspected(cx, conn, info))
             }
-            Input::Retry(id, pause) => self.with_link(id, |link, cx| link.on_retry(cx, pause)),
+            Input::Retry(id, Some(pause)) => {
+                self.with_link(id, |link, cx| link.on_retry(cx, pause))
+            }
+            Input::Retry(_, None) => self.end_all("the retry strategy gave up"),
             Input::Lead(id, granted) => self.with_link(id, |link, cx| link.on_lead(cx, granted)),
             Input::Finding(id, finding) => {
                 self.with_link(id, |link, cx| link.on_finding(cx, &finding))
@@ -353,7 +356,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         }
         // A blocking link that has ended is not needed again; its number is never used again either.
         if self.reading.is_none() && self.links.len() > 1 {
+            let before = self.links.len();
             self.links.retain(|link| link.purpose != Purpose::Blocking || !link.has_ended());
+            if self.links.len() < before {
+                self.place_blocked();
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use redial_proto::{Core, Input, RequestId, RequestOptions, Time};
+use redial_proto::{Core, Input, Output, RequestId, RequestOptions, Time};
 use redial_resp::Command;
 
 use super::slots::{Slots, Token};
@@ -24,6 +24,8 @@ pub(crate) struct Mailbox {
 pub(crate) struct State {
     pub(crate) core: Core<Token>,
     pub(crate) slots: Slots,
+    /// What callers' inputs made the core want of the driver.
+    pub(crate) deferred: Vec<Output<Token>>,
     driver: Option<Waker>,
     /// The driver has been woken, and has not run since.
     is_notified: bool,
@@ -36,6 +38,7 @@ impl Mailbox {
         let state = State {
             core,
             slots: Slots::default(),
+            deferred: Vec::new(),
             driver: None,
             is_notified: false,
             is_abandoned: false,
@@ -79,7 +82,16 @@ impl Mailbox {
     /// Tells the core something.
     pub(crate) fn input(&self, input: Input) {
         let now = self.now();
-        self.with(|state| state.core.handle_input(now, input));
+        let mut wakers = Vec::new();
+        self.with(|state| {
+            state.core.handle_input(now, input);
+            // Answers go to their places under the same lock: a place that is free again could be another request's by the driver's next run.
+            let outputs = state.drain(&mut wakers);
+            state.deferred = outputs;
+        });
+        for waker in wakers {
+            waker.wake();
+        }
     }
 
     /// Hands one command to the core.
@@ -103,6 +115,18 @@ impl Mailbox {
 }
 
 impl State {
+    /// Takes everything out of the core: answers go to their places, the rest is for the driver, what was deferred first.
+    pub(crate) fn drain(&mut self, wakers: &mut Vec<Waker>) -> Vec<Output<Token>> {
+        let mut rest = std::mem::take(&mut self.deferred);
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Answer { token, reply } => wakers.extend(self.slots.settle(token, reply)),
+                output => rest.push(output),
+            }
+        }
+        rest
+    }
+
     /// The driver is to run; gives whom to wake once the lock is released.
     fn notify(&mut self) -> Option<Waker> {
         if self.is_notified {

@@ -1,6 +1,7 @@
 //! What moves bytes: callers hand commands in at [`mailbox`], [`task`] runs the sockets. Every decision is the core's.
 
 mod dial;
+mod io;
 pub(crate) mod mailbox;
 pub(crate) mod process;
 pub(crate) mod slots;

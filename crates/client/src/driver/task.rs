@@ -7,42 +7,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use redial_proto::{ConnId, Endpoint, Finding, Input, LinkId, Output, Time};
+use redial_proto::{Input, Output, Time};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Sleep;
 
-use super::dial::{Resolver, dial};
-use super::mailbox::{Mailbox, State};
+use super::io::{Action, Io};
+use super::mailbox::Mailbox;
 use super::process;
-use super::slots::Token;
-use super::socket::{Read, Socket, Stream};
+use super::socket::Socket;
 use crate::events::Hub;
 use crate::retry::RetryStrategy;
-
-/// Reads of one socket in one run; past it other sockets and callers get their turn.
-const MOST_READS: usize = 8;
 
 /// Runs of the loop in one poll.
 const MOST_ROUNDS: usize = 8;
 
-type Dialing = Pin<Box<dyn Future<Output = Result<Stream, String>> + Send>>;
-
-/// What is to be done once the lock is released.
-enum Action {
-    AskRetry { link: LinkId, attempt: u32, cause: String },
-    Lead { link: LinkId, endpoint: Endpoint },
-    Resign { link: LinkId, endpoint: Endpoint },
-    Publish { endpoint: Endpoint, finding: Finding },
-}
-
 /// See the module's documentation.
 pub(crate) struct Driver {
     mailbox: Arc<Mailbox>,
-    hub: Arc<Hub>,
     retry: Option<RetryStrategy>,
-    resolver: Arc<Resolver>,
-    sockets: Vec<Socket>,
-    dials: Vec<(ConnId, Dialing)>,
+    io: Io,
     inputs: Vec<Input>,
     actions: Vec<Action>,
     wakers: Vec<Waker>,
@@ -59,11 +42,8 @@ impl Driver {
         let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
         Self {
             mailbox,
-            hub,
             retry,
-            resolver: Arc::default(),
-            sockets: Vec::new(),
-            dials: Vec::new(),
+            io: Io::new(hub),
             inputs: Vec::new(),
             actions: Vec::new(),
             wakers: Vec::new(),
@@ -72,61 +52,6 @@ impl Driver {
             yields: flavor.is_ok_and(|flavor| flavor != RuntimeFlavor::CurrentThread),
             has_yielded: false,
         }
-    }
-
-    fn poll_dials(&mut self, cx: &mut Context<'_>) {
-        let mut at = 0;
-        while let Some((conn, dialing)) = self.dials.get_mut(at) {
-            let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else {
-                at += 1;
-                continue;
-            };
-            let conn = *conn;
-            drop(self.dials.swap_remove(at));
-            match outcome {
-                Ok(stream) => {
-                    self.sockets.push(Socket::new(conn, stream));
-                    self.inputs.push(Input::Connected(conn));
-                }
-                Err(text) => self.inputs.push(Input::DialFailed(conn, text)),
-            }
-        }
-    }
-
-    fn poll_reads(&mut self, cx: &mut Context<'_>) {
-        for socket in &mut self.sockets {
-            for reads in 0.. {
-                if reads == MOST_READS {
-                    cx.waker().wake_by_ref();
-                    break;
-                }
-                match socket.poll_read(cx) {
-                    Poll::Pending => break,
-                    Poll::Ready(Read::Bytes(bytes)) => {
-                        self.inputs.push(Input::Read(socket.conn, bytes))
-                    }
-                    Poll::Ready(Read::End(text)) => {
-                        self.inputs.push(Input::Closed(socket.conn, text));
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut broke = false;
-        for socket in self.sockets.iter_mut().filter(|socket| socket.has_outgoing()) {
-            match socket.poll_flush(cx) {
-                Ok(0) => {}
-                Ok(written) => self.inputs.push(Input::Written(socket.conn, written)),
-                Err(error) => {
-                    broke = true;
-                    self.inputs.push(Input::Closed(socket.conn, Some(error.to_string())));
-                }
-            }
-        }
-        broke
     }
 
     /// Under the lock: everything that happened goes into the core, everything that it wants comes out. `None` if no handle is left.
@@ -145,17 +70,16 @@ impl Driver {
         } else if state.core.poll_timeout() <= now {
             state.core.handle_input(now, Input::Tick);
         }
-        drain(state, &mut self.wakers, |output, state| {
-            self.actions.extend(execute(
-                output,
-                state,
-                &mut self.sockets,
-                &mut self.dials,
-                &self.resolver,
-                &self.hub,
-            ));
-        });
-        for socket in &mut self.sockets {
+        loop {
+            let outputs = state.drain(&mut self.wakers);
+            if outputs.is_empty() {
+                break;
+            }
+            for output in outputs {
+                self.actions.extend(self.io.execute(output, state));
+            }
+        }
+        for socket in &mut self.io.sockets {
             if socket.has_lent() {
                 // Only now that all its frames are out: what is left is the beginning of the next.
                 socket.give_back(state.core.take_buffer(socket.conn));
@@ -208,81 +132,28 @@ impl Driver {
     }
 }
 
-/// Takes everything out of the core; answers go to their places, the rest to `other`.
-fn drain(
-    state: &mut State,
-    wakers: &mut Vec<Waker>,
-    mut other: impl FnMut(Output<Token>, &mut State),
-) {
-    while let Some(output) = state.core.poll_output() {
-        match output {
-            Output::Answer { token, reply } => wakers.extend(state.slots.settle(token, reply)),
-            output => other(output, state),
-        }
-    }
-}
-
-/// Does what the core wants of sockets; what needs more than that is left for after the lock.
-fn execute(
-    output: Output<Token>,
-    state: &mut State,
-    sockets: &mut Vec<Socket>,
-    dials: &mut Vec<(ConnId, Dialing)>,
-    resolver: &Arc<Resolver>,
-    hub: &Hub,
-) -> Option<Action> {
-    match output {
-        Output::Answer { .. } => {}
-        Output::Dial { conn, endpoint } => {
-            dials.push((conn, Box::pin(dial(Arc::clone(resolver), endpoint))))
-        }
-        Output::Close { conn, reset } => {
-            dials.retain(|(dialing, _)| *dialing != conn);
-            if let Some(at) = sockets.iter().position(|socket| socket.conn == conn) {
-                sockets.swap_remove(at).close(reset);
-            }
-        }
-        Output::Inspect(conn) => {
-            let info = sockets.iter().find(|socket| socket.conn == conn).and_then(Socket::tcp_info);
-            state.core.handle_input(Time::default(), Input::Inspected(conn, info));
-        }
-        Output::Push(frame) => hub.on_push(&frame),
-        Output::SubscriptionRefused { kind, channel, text } => hub.on_refused(kind, channel, text),
-        Output::Event(event) => hub.on_event(event),
-        Output::AskRetry { link, attempt, cause } => {
-            return Some(Action::AskRetry { link, attempt, cause });
-        }
-        Output::Lead { link, endpoint } => return Some(Action::Lead { link, endpoint }),
-        Output::Resign { link, endpoint } => return Some(Action::Resign { link, endpoint }),
-        Output::Publish { endpoint, finding } => {
-            return Some(Action::Publish { endpoint, finding });
-        }
-    }
-    None
-}
-
 impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         for round in 0.. {
-            this.poll_dials(cx);
-            this.poll_reads(cx);
+            this.io.poll_dials(cx, &mut this.inputs);
+            this.io.poll_reads(cx, &mut this.inputs);
             let timeout = this.turn(cx.waker());
             for waker in this.wakers.drain(..) {
                 waker.wake();
             }
             this.act();
             let Some(timeout) = timeout else { return Poll::Ready(()) };
-            let mut again = !this.inputs.is_empty() || !this.dials.is_empty() && round == 0;
-            if this.sockets.iter().any(Socket::has_outgoing) {
+            let mut again = !this.inputs.is_empty() | this.io.take_new_dials();
+            if this.io.sockets.iter().any(Socket::has_outgoing) {
                 if this.yields && !this.has_yielded {
                     this.has_yielded = true;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                again |= this.poll_flush(cx);
+                again |= this.io.poll_flush(cx, &mut this.inputs);
             }
             this.has_yielded = false;
             again |= this.poll_sleep(cx, timeout);
@@ -305,12 +176,15 @@ impl Drop for Driver {
         {
             let mut state = mailbox.lock();
             state.is_abandoned = true;
+            for input in self.inputs.drain(..) {
+                state.core.handle_input(mailbox.now(), input);
+            }
             state.core.handle_input(mailbox.now(), Input::Disconnect);
-            drain(&mut state, &mut self.wakers, |output, _| {
+            for output in state.drain(&mut self.wakers) {
                 if let Output::Event(event) = output {
-                    self.hub.on_event(event);
+                    self.io.hub.on_event(event);
                 }
-            });
+            }
         }
         for waker in self.wakers.drain(..) {
             waker.wake();

@@ -197,17 +197,26 @@ impl<T: Copy> Backlog<T> {
 
     /// The first request alone, moved behind this one's.
     pub(crate) fn append_first(&mut self, other: &mut Self) -> Option<NonZeroU64> {
-        loop {
-            let from = other.first;
-            let entry = other.pop_front()?;
-            if entry.meta.owner == Owner::Nobody {
-                other.dead = other.dead.saturating_sub(1);
-                continue;
+        while !other.is_empty() {
+            let moved = self.append_next(other);
+            if moved.is_some() {
+                other.release();
+                return moved;
             }
-            self.push_from(entry, &mut other.log, from);
-            other.release();
-            return Some(entry.seq);
         }
+        None
+    }
+
+    /// Moves the next request of `other`, or drops it if nobody waits for it.
+    fn append_next(&mut self, other: &mut Self) -> Option<NonZeroU64> {
+        let from = other.first;
+        let entry = other.pop_front()?;
+        if entry.meta.owner == Owner::Nobody {
+            other.dead = other.dead.saturating_sub(1);
+            return None;
+        }
+        self.push_from(entry, &mut other.log, from);
+        Some(entry.seq)
     }
 
     /// Encodes the first request anew, if it is the only one.
@@ -226,6 +235,9 @@ impl<T: Copy> Backlog<T> {
         if other.is_empty() {
             return;
         }
+        if other.is_out_of_order {
+            other = other.sift(|_, _| true);
+        }
         let mut old = std::mem::take(self);
         if old
             .entries
@@ -237,7 +249,7 @@ impl<T: Copy> Backlog<T> {
         }
         while let (Some(mine), Some(its)) = (old.front(), other.front()) {
             let source = if mine.seq < its.seq { &mut old } else { &mut other };
-            self.append_first(source);
+            self.append_next(source);
         }
         self.append(&mut old);
         self.append(&mut other);

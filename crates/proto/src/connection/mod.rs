@@ -84,6 +84,11 @@ impl<T: Copy> Connection<T> {
         }
     }
 
+    /// Takes it that the kernel has all that the driver has: the driver may be writing, and has not said so yet.
+    pub(crate) const fn assume_written(&mut self) {
+        self.written = self.taken;
+    }
+
     pub(crate) fn on_written(&mut self, now: Time, bytes: usize) {
         // A socket takes more of a command that fills its buffer only as the peer's kernel acknowledges: that is a sign of life. Once the whole
         // command is in the buffer, further writes are none.

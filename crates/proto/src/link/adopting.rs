@@ -163,8 +163,10 @@ impl<T: Copy + Default> Link<T> {
                 self.mode = Mode::Suspect { spoke: None, retransmitting: false };
                 self.lose(cx, "closed while a new connection was being made", true);
             }
-            Some(_) => {
-                self.mode = Mode::Suspect { spoke: None, retransmitting: false };
+            Some(conn) => {
+                // All that was in flight may have been answered meanwhile.
+                let spoke = conn.silence(cx.now).is_none().then_some(cx.now);
+                self.mode = Mode::Suspect { spoke, retransmitting: false };
                 self.timers.set(Timer::Suspect, cx.now);
                 self.probe(cx);
             }
@@ -357,7 +359,9 @@ impl<T: Copy + Default> Link<T> {
         }
         self.stop_dialing(cx, None);
         self.timers = super::TimerTable::default();
-        if let Some(old) = self.current.take() {
+        if let Some(mut old) = self.current.take() {
+            // This may come from a caller, ahead of what the driver has to say.
+            old.assume_written();
             // With nothing in flight there is nothing that must not be delivered late.
             let reset = !old.in_flight.is_empty();
             cx.outputs.push_back(Output::Close { conn: old.id, reset });

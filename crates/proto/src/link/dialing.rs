@@ -215,7 +215,6 @@ impl<T: Copy + Default> Link<T> {
                     cx.outputs
                         .push_back(Output::Publish { endpoint: self.endpoint.clone(), finding });
                 }
-                self.rtt = cx.now.since(attempt.since);
                 attempt.on_surveyed(cx.now, survey);
                 self.on_surveyed(cx, id);
             }
@@ -227,6 +226,11 @@ impl<T: Copy + Default> Link<T> {
             RefusalKind::Auth | RefusalKind::Session => Failure::Attention,
             RefusalKind::Full => Failure::Full,
         };
+        if self.lead == Lead::Leader {
+            // What refuses this client may serve another; it goes on for itself and lets another lead.
+            self.resign(cx);
+            self.lead = Lead::Own;
+        }
         self.on_attempt_failed(cx, id, &failure, refusal.text);
     }
 
@@ -306,13 +310,9 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// The user's retry strategy has answered.
-    pub(crate) fn on_retry(&mut self, cx: &mut Context<'_, T>, pause: Option<Duration>) {
-        if self.mode != Mode::Dialing || !self.attempts.is_empty() {
-            return;
-        }
-        match pause {
-            Some(pause) => self.timers.set(Timer::Dial, cx.now + pause),
-            None => self.end(cx, "the retry strategy gave up"),
+    pub(crate) fn on_retry(&mut self, cx: &mut Context<'_, T>, pause: Duration) {
+        if self.mode == Mode::Dialing && self.attempts.is_empty() {
+            self.timers.set(Timer::Dial, cx.now + pause);
         }
     }
 

@@ -6,7 +6,7 @@ use redial_resp::Command;
 
 use super::context::{Context, Notice};
 use super::timers::Timer;
-use super::{Attempt, Link, Mode, Purpose};
+use super::{Attempt, Lead, Link, Mode, Purpose};
 use crate::connection::backlog::Owner;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
@@ -20,6 +20,12 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
 
 /// A connection that spoke again waits this long for a probe to confirm its server before it is used again without.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(200);
+
+/// How much later than its deadline a request may be settled.
+const SWEEP_EVERY: Duration = Duration::from_millis(5);
+
+/// Before silence condemns, a link that waits for another's findings asks for itself: there may be proof of life.
+const ASK_BEFORE_CONDEMNING: Duration = Duration::from_secs(2);
 
 /// An idle connection for blocking commands is closed after this long.
 const BLOCKING_IDLE: Duration = Duration::from_secs(30);
@@ -80,6 +86,7 @@ impl<T: Copy + Default> Link<T> {
         id: ConnId,
         info: Option<TcpInfo>,
     ) {
+        self.rtt = info.map_or(self.rtt, |info| info.rtt);
         let suspect_after = self.suspect_after(cx);
         let Some(conn) = self.current.as_mut().filter(|conn| conn.id == id) else { return };
         let info = info.unwrap_or_default();
@@ -153,6 +160,11 @@ impl<T: Copy + Default> Link<T> {
             Mode::Suspect { spoke: None, .. } => {
                 let silence = conn.silence(cx.now).unwrap_or_default();
                 cx.outputs.push_back(Output::Inspect(conn.id));
+                if self.lead == Lead::Follower
+                    && silence + ASK_BEFORE_CONDEMNING >= cx.config.liveness.condemn_after
+                {
+                    self.dial_now(cx);
+                }
                 if silence >= cx.config.liveness.condemn_after && self.has_nothing_better(cx) {
                     let text = format!(
                         "{} was silent for {silence:.1?} and nothing better was found",
@@ -279,7 +291,7 @@ impl<T: Copy + Default> Link<T> {
             let text = format!("no connection took the command by its deadline{why}");
             cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, entry.meta.delivery, text)));
         });
-        if self.queue.waiting() == 0 {
+        if self.queue.waiting() == 0 || self.queue.is_mostly_dead() {
             self.queue.compact(0);
         }
         let mut blocked = false;
@@ -295,7 +307,8 @@ impl<T: Copy + Default> Link<T> {
             next = [next, in_flight].into_iter().flatten().min();
         }
         if let Some(next) = next {
-            self.timers.set_no_later(Timer::Deadline, next);
+            // One sweep for all deadlines of five milliseconds: with many waiting, a sweep is what costs.
+            self.timers.set_no_later(Timer::Deadline, next.max(now + SWEEP_EVERY));
         }
         if blocked && self.purpose == Purpose::Blocking {
             self.drop_blocked(cx, "its deadline has passed");

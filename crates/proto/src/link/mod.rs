@@ -120,7 +120,7 @@ pub(crate) struct Link<T> {
     timers: TimerTable,
     /// `tcpi_bytes_acked` at the last look; 0 before the first.
     acked: u64,
-    /// Of the handshake's one flight.
+    /// As the kernel measured it at the last look.
     rtt: Duration,
     /// The last server, when its connection was lost with requests in flight: to be fenced if it is the next one too.
     lost: Option<Server>,

@@ -1,0 +1,144 @@
+//! What the core wants of the world: sockets, dials, and those who watch.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use redial_proto::{ConnId, Endpoint, Finding, Input, LinkId, Output, Time};
+
+use super::dial::{Resolver, dial};
+use super::mailbox::State;
+use super::slots::Token;
+use super::socket::{Read, Socket, Stream};
+use crate::events::Hub;
+
+/// Reads of one socket in one run; past it other sockets and callers get their turn.
+const MOST_READS: usize = 8;
+
+type Dialing = Pin<Box<dyn Future<Output = Result<Stream, String>> + Send>>;
+
+/// What is to be done once the lock is released.
+pub(super) enum Action {
+    AskRetry { link: LinkId, attempt: u32, cause: String },
+    Lead { link: LinkId, endpoint: Endpoint },
+    Resign { link: LinkId, endpoint: Endpoint },
+    Publish { endpoint: Endpoint, finding: Finding },
+}
+
+/// See the module's documentation.
+pub(super) struct Io {
+    pub(super) hub: Arc<Hub>,
+    resolver: Arc<Resolver>,
+    pub(super) sockets: Vec<Socket>,
+    dials: Vec<(ConnId, Dialing)>,
+    /// A dial that was never polled has not begun.
+    has_new_dials: bool,
+}
+
+impl Io {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self {
+            hub,
+            resolver: Arc::default(),
+            sockets: Vec::new(),
+            dials: Vec::new(),
+            has_new_dials: false,
+        }
+    }
+
+    /// True once after a dial was begun.
+    pub(super) const fn take_new_dials(&mut self) -> bool {
+        std::mem::replace(&mut self.has_new_dials, false)
+    }
+
+    /// Does what the core wants of sockets; what needs more than that is left for after the lock.
+    pub(super) fn execute(&mut self, output: Output<Token>, state: &mut State) -> Option<Action> {
+        match output {
+            Output::Answer { .. } => {}
+            Output::Dial { conn, endpoint } => {
+                self.has_new_dials = true;
+                self.dials.push((conn, Box::pin(dial(Arc::clone(&self.resolver), endpoint))));
+            }
+            Output::Close { conn, reset } => {
+                self.dials.retain(|(dialing, _)| *dialing != conn);
+                if let Some(at) = self.sockets.iter().position(|socket| socket.conn == conn) {
+                    self.sockets.swap_remove(at).close(reset);
+                }
+            }
+            Output::Inspect(conn) => {
+                let socket = self.sockets.iter().find(|socket| socket.conn == conn);
+                let info = socket.and_then(Socket::tcp_info);
+                state.core.handle_input(Time::default(), Input::Inspected(conn, info));
+            }
+            Output::Push(frame) => self.hub.on_push(&frame),
+            Output::SubscriptionRefused { kind, channel, text } => {
+                self.hub.on_refused(kind, channel, text)
+            }
+            Output::Event(event) => self.hub.on_event(event),
+            Output::AskRetry { link, attempt, cause } => {
+                return Some(Action::AskRetry { link, attempt, cause });
+            }
+            Output::Lead { link, endpoint } => return Some(Action::Lead { link, endpoint }),
+            Output::Resign { link, endpoint } => return Some(Action::Resign { link, endpoint }),
+            Output::Publish { endpoint, finding } => {
+                return Some(Action::Publish { endpoint, finding });
+            }
+        }
+        None
+    }
+
+    pub(super) fn poll_dials(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) {
+        let mut at = 0;
+        while let Some((conn, dialing)) = self.dials.get_mut(at) {
+            let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else {
+                at += 1;
+                continue;
+            };
+            let conn = *conn;
+            drop(self.dials.swap_remove(at));
+            match outcome {
+                Ok(stream) => {
+                    self.sockets.push(Socket::new(conn, stream));
+                    inputs.push(Input::Connected(conn));
+                }
+                Err(text) => inputs.push(Input::DialFailed(conn, text)),
+            }
+        }
+    }
+
+    pub(super) fn poll_reads(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) {
+        for socket in &mut self.sockets {
+            for reads in 0.. {
+                if reads == MOST_READS {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                match socket.poll_read(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Read::Bytes(bytes)) => inputs.push(Input::Read(socket.conn, bytes)),
+                    Poll::Ready(Read::End(text)) => {
+                        inputs.push(Input::Closed(socket.conn, text));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// True if a socket broke.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) -> bool {
+        let mut broke = false;
+        for socket in self.sockets.iter_mut().filter(|socket| socket.has_outgoing()) {
+            match socket.poll_flush(cx) {
+                Ok(0) => {}
+                Ok(written) => inputs.push(Input::Written(socket.conn, written)),
+                Err(error) => {
+                    broke = true;
+                    inputs.push(Input::Closed(socket.conn, Some(error.to_string())));
+                }
+            }
+        }
+        broke
+    }
+}
