@@ -1,10 +1,11 @@
 //! What a program can watch, and where its subscriptions' messages go.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use redial_proto::{Event, EventKind, State, SubscriptionKind};
+use redial_proto::{Event, EventKind, Purpose, State, SubscriptionKind};
 use redial_resp::{Frame, Value};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -35,10 +36,18 @@ impl Events {
 
 type Key = (SubscriptionKind, Vec<u8>);
 
+/// One subscription's end of a channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) messages: mpsc::Sender<Message>,
+    /// Messages that did not fit; also its identity.
+    pub(crate) dropped: Arc<AtomicU64>,
+}
+
 /// Who listens to a channel.
 #[derive(Debug, Default)]
 struct Channel {
-    listeners: Vec<mpsc::Sender<Message>>,
+    listeners: Vec<Listener>,
     /// Waiting for the server's confirmation.
     unconfirmed: Vec<oneshot::Sender<Result<(), Error>>>,
     is_confirmed: bool,
@@ -68,23 +77,37 @@ impl Hub {
 
     pub(crate) fn on_event(&self, event: Event) {
         trace(&event);
+        if event.purpose == Purpose::Shared && event.kind == EventKind::State(State::End) {
+            self.on_end();
+        }
         #[cfg(feature = "metrics")]
         count(&event);
         // Nobody watching is no failure.
         let _ = self.events.send(event);
     }
 
+    /// The client has ended: nobody waits for a confirmation or a message that will not come.
+    fn on_end(&self) {
+        for (_, channel) in self.channels().drain() {
+            for waiting in channel.unconfirmed {
+                let _ = waiting.send(Err(Error::closed(
+                    "the client was ended before the server confirmed the subscription",
+                )));
+            }
+        }
+    }
+
     /// Listens to a channel; the receiver hears when the server has confirmed it. True if nobody listened before.
     pub(crate) fn listen(
         &self,
         key: Key,
-        messages: mpsc::Sender<Message>,
+        listener: Listener,
     ) -> (bool, oneshot::Receiver<Result<(), Error>>) {
         let (confirm, confirmed) = oneshot::channel();
         let mut channels = self.channels();
         let channel = channels.entry(key).or_default();
         let is_new = channel.listeners.is_empty();
-        channel.listeners.push(messages);
+        channel.listeners.push(listener);
         if channel.is_confirmed {
             let _ = confirm.send(Ok(()));
         } else {
@@ -94,10 +117,10 @@ impl Hub {
     }
 
     /// Forgets a listener that went away. True if nobody listens any more.
-    pub(crate) fn unlisten(&self, key: &Key, messages: &mpsc::Sender<Message>) -> bool {
+    pub(crate) fn unlisten(&self, key: &Key, dropped: &Arc<AtomicU64>) -> bool {
         let mut channels = self.channels();
         let Some(channel) = channels.get_mut(key) else { return false };
-        channel.listeners.retain(|listener| !listener.same_channel(messages));
+        channel.listeners.retain(|listener| !Arc::ptr_eq(&listener.dropped, dropped));
         let is_last = channel.listeners.is_empty();
         if is_last {
             channels.remove(key);
@@ -165,8 +188,9 @@ impl Hub {
         let message = Message { channel, payload };
         if let Some(found) = self.channels().get(&(kind, name.to_vec())) {
             for listener in &found.listeners {
-                // A full stream drops the message and counts it: see `Subscription::dropped`.
-                let _ = listener.try_send(message.clone());
+                if listener.messages.try_send(message.clone()).is_err() {
+                    listener.dropped.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 //! ([`EventKind::Gap`](crate::EventKind::Gap)).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use redial_proto::SubscriptionKind;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::client::Handle;
 use crate::error::Error;
+use crate::events::Listener;
 
 /// Messages that wait for a subscription that is not read; further ones are dropped for it, and counted.
 const MESSAGE_BUFFER: usize = 1024;
@@ -22,12 +24,12 @@ pub struct Message {
     pub payload: Bytes,
 }
 
-/// A stream of messages. Dropping it unsubscribes, when it was the last for its channel.
+/// A stream of messages; it ends when the client is ended. Dropping it unsubscribes, when it was the last for its channel.
 #[derive(Debug)]
 pub struct Subscription {
     handle: Arc<Handle>,
     key: (SubscriptionKind, Vec<u8>),
-    sender: mpsc::Sender<Message>,
+    dropped: Arc<AtomicU64>,
     messages: mpsc::Receiver<Message>,
 }
 
@@ -39,12 +41,14 @@ impl Subscription {
     ) -> Result<Self, Error> {
         let (sender, messages) = mpsc::channel(MESSAGE_BUFFER);
         let key = (kind, channel.to_vec());
-        let (is_new, confirmed) = handle.hub.listen(key.clone(), sender.clone());
-        if is_new {
-            handle.mailbox.with(|state| state.core.subscribe(kind, channel, true));
-        }
+        let dropped = Arc::<AtomicU64>::default();
+        let listener = Listener { messages: sender, dropped: Arc::clone(&dropped) };
+        let (is_new, confirmed) = handle.hub.listen(key.clone(), listener);
         // From here on dropping it, also half way, takes the subscription back.
-        let subscription = Self { handle, key, sender, messages };
+        let subscription = Self { handle, key, dropped, messages };
+        if is_new {
+            subscription.handle.mailbox.with(|state| state.core.subscribe(kind, channel, true))?;
+        }
         match confirmed.await {
             Ok(outcome) => outcome.map(|()| subscription),
             Err(_) => Err(Error::closed(
@@ -53,17 +57,26 @@ impl Subscription {
         }
     }
 
-    /// The next message; `None` when the client is gone. Cancel safe.
+    /// The next message; `None` when the client was ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Message> {
         self.messages.recv().await
     }
 }
 
+impl Subscription {
+    /// How many messages were dropped so far because this stream was not read: more than 1,024 were waiting.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if self.handle.hub.unlisten(&self.key, &self.sender) {
+        if self.handle.hub.unlisten(&self.key, &self.dropped) {
             let (kind, channel) = (self.key.0, std::mem::take(&mut self.key.1));
-            self.handle.mailbox.with(|state| state.core.subscribe(kind, &channel, false));
+            // Of a client that has ended nothing is left to take back.
+            let _ = self.handle.mailbox.with(|state| state.core.subscribe(kind, &channel, false));
         }
     }
 }

@@ -40,6 +40,21 @@ impl RejectionCause {
         matches!(self, Self::MasterDown | Self::ReadOnly | Self::Unblocked)
     }
 
+    /// True if this is how the server puts it (`shared.*` in redis' server.c, `createSharedObjects`).
+    fn is_worded_by_server(self, message: &str) -> bool {
+        let words = match self {
+            Self::Busy => " is busy running a ",
+            Self::ClusterDown => "",
+            Self::Loading => " is loading the dataset",
+            Self::MasterDown => "Link with MASTER is down",
+            Self::NoReplicas => "Not enough good replicas to write",
+            Self::ReadOnly => "You can't write against a read only replica",
+            Self::TryAgain => "Multiple keys request during rehashing of slot",
+            Self::Unblocked => "force unblock from blocking operation",
+        };
+        message.contains(words)
+    }
+
     /// How long requests wait for this cause to pass, inside their deadlines. A failover, a script and a loading server come to an end;
     /// too few replicas or a broken cluster may last, and then it is better to hear of it soon than to fill the queue.
     pub(crate) const fn longest_wait(self) -> Option<Duration> {
@@ -77,6 +92,10 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
         "UNBLOCKED" if !class.is(Class::WAITS) => RejectionCause::Unblocked,
         _ => return OnReply::Answer,
     };
+    // A script may give errors of its own that begin alike; only the server's own words say that nothing ran.
+    if class.is(Class::SCRIPT) && !cause.is_worded_by_server(&error.message()) {
+        return OnReply::Answer;
+    }
     // A script that published and then wrote on a replica has published. Redis 6.2 puts the code behind a text of its own, which makes it
     // an ordinary answer; later versions put " script: <sha>" behind the code's text.
     if class.is(Class::SCRIPT) && error.message().contains(" script: ") {
@@ -176,6 +195,15 @@ mod tests {
         assert_eq!(reply(Class::SCRIPT, line), OnReply::Partial(RejectionCause::ReadOnly));
         let up_front = "-READONLY You can't write against a read only replica.";
         assert_eq!(reply(Class::SCRIPT, up_front), OnReply::SendAgain(RejectionCause::ReadOnly));
+    }
+
+    #[test]
+    fn an_error_that_a_script_gives_itself_is_its_answer() {
+        for line in ["-BUSY the lock is held", "-TRYAGAIN later", "-READONLY this is mine"] {
+            assert_eq!(reply(Class::SCRIPT, line), OnReply::Answer, "{line}");
+        }
+        let server = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL.";
+        assert_eq!(reply(Class::SCRIPT, server), OnReply::SendAgain(RejectionCause::Busy));
     }
 
     #[test]

@@ -240,17 +240,30 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     }
 
     /// Subscribes (or unsubscribes), now and on every connection to come. Confirmations and messages come as [`Output::Push`].
-    pub fn subscribe(&mut self, kind: SubscriptionKind, channel: &[u8], wanted: bool) {
+    ///
+    /// # Errors
+    /// The client was ended.
+    pub fn subscribe(
+        &mut self,
+        kind: SubscriptionKind,
+        channel: &[u8],
+        wanted: bool,
+    ) -> Result<(), Error> {
+        if wanted && (self.quitting || self.links.first().is_none_or(Link::has_ended)) {
+            let text = "the client was ended; call `connect()` to start it again";
+            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+        }
         let at = self.links.iter().position(|link| link.purpose == Purpose::Subscriber);
         let at = match at {
             Some(at) => at,
             None if wanted => self.add_link(Purpose::Subscriber),
-            None => return,
+            None => return Ok(()),
         };
         let mut cx = context!(self);
         if let Some(link) = self.links.get_mut(at) {
             link.subscribe(&mut cx, kind, channel, wanted);
         }
+        Ok(())
     }
 
     /// Handles something that happened.

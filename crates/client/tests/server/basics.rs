@@ -146,6 +146,18 @@ async fn messages_of_a_subscription_arrive_in_both_protocols() {
 }
 
 #[tokio::test]
+async fn a_subscription_ends_with_its_client() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    let mut subscription = client.subscribe("news").await.unwrap();
+    client.disconnect();
+    let ended = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
+    assert_eq!(ended.unwrap(), None);
+    let error = client.subscribe("news").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
 async fn quit_lets_what_was_accepted_finish_and_refuses_what_comes_later() {
     let server = Server::start(&[]);
     let client = Client::connect(&server.url()).await.unwrap();

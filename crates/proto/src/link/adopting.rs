@@ -206,8 +206,12 @@ impl<T: Copy + Default> Link<T> {
         conn.waiting_since = None;
         let server = conn.server.clone().unwrap_or_else(Server::unknown);
         let interrupted = self.lost.is_some() || self.current.is_some();
+        let old = self.current.as_ref().and_then(|conn| conn.server.as_ref());
+        let left = old.or(self.lost.as_ref()).and_then(|server| server.run_id.clone());
+        if let Some(run_id) = left.filter(|run_id| Some(run_id) != server.run_id.as_ref()) {
+            self.left = Some(Left { run_id, at: cx.now });
+        }
         if let Some(old) = self.current.take() {
-            self.note_left(cx, &old, &server);
             cx.outputs.push_back(Output::Close { conn: old.id, reset: true });
             cx.emit(self, EventKind::Condemned { conn: old.id });
             self.conclude_all(cx, old, report, "it was given up for a new one");
@@ -243,13 +247,6 @@ impl<T: Copy + Default> Link<T> {
         }
         for command in self.subscriptions.ask_all() {
             self.push_own(cx, Owner::Subscription, &command);
-        }
-    }
-
-    fn note_left(&mut self, cx: &Context<'_, T>, old: &Connection<T>, new: &Server) {
-        let left = old.server.as_ref().and_then(|server| server.run_id.clone());
-        if let Some(run_id) = left.filter(|run_id| Some(run_id) != new.run_id.as_ref()) {
-            self.left = Some(Left { run_id, at: cx.now });
         }
     }
 

@@ -146,7 +146,9 @@ impl<T: Copy + Default> Link<T> {
             SPACING
         };
         let spacing = cx.rng.around(self.backoff.spacing(cx.now, spacing));
-        self.timers.set(Timer::Dial, cx.now + spacing);
+        if !cx.config.custom_retry || self.current.is_some() {
+            self.timers.set(Timer::Dial, cx.now + spacing);
+        }
         self.timers.set_no_later(Timer::Attempts, cx.now + CONNECT_WITHIN);
     }
 
@@ -270,10 +272,11 @@ impl<T: Copy + Default> Link<T> {
     fn plan_next_dial(&mut self, cx: &mut Context<'_, T>, failure: &Failure) {
         let pause = self.backoff.on_failure(cx.now, cx.rng);
         let pause = match failure {
-            Failure::Unanswered => {
+            Failure::Unanswered if !cx.config.custom_retry => {
                 self.timers.set_no_later(Timer::Dial, cx.now + pause);
                 return self.check_retries(cx);
             }
+            Failure::Unanswered => pause,
             Failure::Answered => pause,
             Failure::Attention => cx.rng.around(PAUSE_FOR_ATTENTION),
             Failure::Full => cx.rng.between(PAUSE_FOR_ATTENTION / 2, PAUSE_FOR_ATTENTION),
@@ -343,7 +346,8 @@ impl<T: Copy + Default> Link<T> {
         }
         let sees = |attempt: &Attempt<T>| attempt.is_kept() || attempt.is_asked_again(cx.now);
         let lost_sight = !self.attempts.iter().any(sees);
-        if lost_sight && !self.timers.is_set(Timer::Dial) {
+        let is_asked = cx.config.custom_retry && self.current.is_none();
+        if lost_sight && !is_asked && !self.timers.is_set(Timer::Dial) {
             self.timers.set(Timer::Dial, cx.now);
         }
         if let Some(next) = self.next_attempt_deadline(cx.now, shake_within) {

@@ -74,8 +74,8 @@ pub(crate) fn judge(old: Old, found: Found, condemn_after: Duration) -> Verdict 
         (_, Another) if found.pong != Pong::Well => {
             Verdict::Useless("the server there answers PING with an error")
         }
-        (Old::Silent { .. }, Another) | (Old::Demoted, Unknown) => Verdict::Adopt,
-        (Old::Speaking | Old::Demoted, Another) => Verdict::MoveOver,
+        (Old::Silent { .. }, Another) => Verdict::Adopt,
+        (Old::Speaking | Old::Demoted, Another) | (Old::Demoted, Unknown) => Verdict::MoveOver,
         // Speaking and not another server was decided above.
         (Old::Speaking, _) | (Old::Demoted, Same) => Verdict::Recover,
         (Old::Silent { retransmitting: true, .. }, Unknown) => Verdict::Adopt,
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(verdict(silent(14), unknown), Verdict::KeepBoth);
         assert_eq!(verdict(silent(15), unknown), Verdict::Adopt);
         assert_eq!(verdict(DEAD_PATH, unknown), Verdict::Adopt);
-        assert_eq!(verdict(Old::Demoted, unknown), Verdict::Adopt);
+        assert_eq!(verdict(Old::Demoted, unknown), Verdict::MoveOver);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
 /// A connection that spoke again waits this long for a probe to confirm its server before it is used again without.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(200);
 
+/// Two demotions of a link are at least this far apart, dials included.
+const DEMOTED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// How much later than its deadline a request may be settled.
 const SWEEP_EVERY: Duration = Duration::from_millis(5);
 
@@ -141,8 +144,13 @@ impl<T: Copy + Default> Link<T> {
         self.timers.set(Timer::Suspect, cx.now + LOOK_AGAIN_AFTER);
         self.timers.stop(Timer::Silence);
         if demoted {
-            // What the server says of itself needs no second opinion.
+            // What the server says of itself needs no second opinion. But where READONLY comes from one that calls itself primary, or
+            // hides its role, each new connection would be demoted in turn.
             self.dial_now(cx);
+            let again = self.demoted_at.replace(cx.now).map(|before| before + DEMOTED_AGAIN_AFTER);
+            if let Some(again) = again.filter(|again| *again > cx.now) {
+                self.timers.set(Timer::Dial, again);
+            }
         } else {
             self.probe(cx);
         }

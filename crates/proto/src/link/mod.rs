@@ -126,6 +126,8 @@ pub(crate) struct Link<T> {
     lost: Option<Server>,
     lineage: Option<Lineage>,
     left: Option<Left>,
+    /// When a server last said that it does not lead.
+    demoted_at: Option<Time>,
     /// Whom the answers to the inquiries in flight are for, in order.
     inquiries: VecDeque<LinkId>,
     /// First sends that the retry budget has not been told of.
@@ -157,6 +159,7 @@ impl<T: Copy + Default> Link<T> {
             lost: None,
             lineage: None,
             left: None,
+            demoted_at: None,
             inquiries: VecDeque::new(),
             sends: 0,
             cause: None,

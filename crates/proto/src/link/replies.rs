@@ -75,7 +75,8 @@ impl<T: Copy + Default> Link<T> {
         }
         let conn = self.current.as_mut()?;
         let from = conn.in_flight.first_offset();
-        let Some(entry) = conn.in_flight.pop_front() else {
+        let asked = conn.in_flight.front().is_some_and(|oldest| oldest.end <= conn.untaken());
+        let Some(entry) = asked.then(|| conn.in_flight.pop_front()).flatten() else {
             self.lose(cx, "the server answered more than it was asked", true);
             return None;
         };
