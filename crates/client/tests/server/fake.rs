@@ -13,7 +13,6 @@ pub(crate) enum Answer {
     Usual,
     Bytes(Vec<u8>),
     Silence,
-    Close,
 }
 
 pub(crate) struct Fake {
@@ -61,7 +60,6 @@ async fn serve(
                 Answer::Usual => usual(&words),
                 Answer::Bytes(bytes) => bytes,
                 Answer::Silence => continue,
-                Answer::Close => return,
             };
             if stream.write_all(&reply).await.is_err() {
                 return;
