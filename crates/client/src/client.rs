@@ -169,6 +169,9 @@ impl Client {
 
     /// Starts again after [`Self::quit`], [`Self::disconnect`] or a retry strategy that gave up; nothing otherwise.
     pub fn reconnect(&self) {
-        self.input(Input::Connect);
+        // Without a driver nobody would dial, and every request would wait for it.
+        if !self.0.mailbox.lock().is_abandoned {
+            self.input(Input::Connect);
+        }
     }
 }

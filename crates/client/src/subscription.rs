@@ -43,12 +43,14 @@ impl Subscription {
         let key = (kind, channel.to_vec());
         let dropped = Arc::<AtomicU64>::default();
         let listener = Listener { messages: sender, dropped: Arc::clone(&dropped) };
-        let (is_new, confirmed) = handle.hub.listen(key.clone(), listener);
+        // Under one lock, so that the hub and the core agree on who listens.
+        let (confirmed, asked) = handle.mailbox.with(|state| {
+            let (is_new, confirmed) = handle.hub.listen(key.clone(), listener);
+            (confirmed, if is_new { state.core.subscribe(kind, channel, true) } else { Ok(()) })
+        });
         // From here on dropping it, also half way, takes the subscription back.
         let subscription = Self { handle, key, dropped, messages };
-        if is_new {
-            subscription.handle.mailbox.with(|state| state.core.subscribe(kind, channel, true))?;
-        }
+        asked?;
         match confirmed.await {
             Ok(outcome) => outcome.map(|()| subscription),
             Err(_) => Err(Error::closed(
@@ -73,10 +75,12 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if self.handle.hub.unlisten(&self.key, &self.dropped) {
-            let (kind, channel) = (self.key.0, std::mem::take(&mut self.key.1));
-            // Of a client that has ended nothing is left to take back.
-            let _ = self.handle.mailbox.with(|state| state.core.subscribe(kind, &channel, false));
-        }
+        let Self { handle, key, dropped, .. } = self;
+        handle.mailbox.with(|state| {
+            if handle.hub.unlisten(key, dropped) {
+                // Of a client that has ended nothing is left to take back.
+                let _ = state.core.subscribe(key.0, &key.1, false);
+            }
+        });
     }
 }

@@ -48,6 +48,9 @@ impl RejectionCause {
             Self::Loading => " is loading the dataset",
             Self::MasterDown => "Link with MASTER is down",
             Self::NoReplicas => "Not enough good replicas to write",
+            Self::ReadOnly if message.contains("Can not run script with write flag") => {
+                return true;
+            }
             Self::ReadOnly => "You can't write against a read only replica",
             Self::TryAgain => "Multiple keys request during rehashing of slot",
             Self::Unblocked => "force unblock from blocking operation",

@@ -380,8 +380,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Free => self.place_blocked(),
-            Notice::Answered { link, gone } => {
-                self.with_link(link, |link, cx| link.on_inquiry_answered(cx, gone));
+            Notice::Answered { link, client_id, gone } => {
+                self.with_link(link, |link, cx| link.on_inquiry_answered(cx, client_id, gone));
             }
             Notice::Compare { link, run_id } => self.compare(link, run_id.as_deref()),
             Notice::Adopted { run_id } => {

@@ -34,6 +34,8 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     running: Arc<AtomicUsize>,
+    /// Dials so far: each begins with another of a name's addresses, since one that accepts and never answers would win every race.
+    dials: AtomicUsize,
     last: Mutex<Vec<SocketAddr>>,
 }
 
@@ -41,7 +43,9 @@ pub(crate) struct Resolver {
 pub(crate) async fn dial(resolver: Arc<Resolver>, endpoint: Endpoint) -> Result<Stream, String> {
     match &endpoint {
         Endpoint::Tcp { host, port } => {
-            let addresses = resolver.resolve(host, *port).await?;
+            let mut addresses = resolver.resolve(host, *port).await?;
+            let first = resolver.dials.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
+            addresses.rotate_left(first);
             race(addresses).await.map(Stream::Tcp)
         }
         #[cfg(unix)]
@@ -127,18 +131,23 @@ async fn race(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    watch(&SockRef::from(&socket))?;
+    watch(&SockRef::from(&socket));
     socket.connect(address).await
 }
 
-/// The kernel's own watch over the connection, behind the core's. Set before connecting, so that the SYN is covered.
-fn watch(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
+/// The kernel's own watch over the connection, behind the core's. Set before connecting, so that the SYN is covered. Where a sandbox or an old
+/// system refuses an option the connection is made without it: the core does not rely on them.
+fn watch(socket: &SockRef<'_>) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     #[cfg(not(windows))]
     let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(())
+    let outcomes = [
+        socket.set_tcp_nodelay(true),
+        socket.set_tcp_keepalive(&keepalive),
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT)),
+    ];
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        tracing::debug!(%error, "a socket option is not available");
+    }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use redial_proto::{ConnId, Endpoint, Finding, Input, LinkId, Output, Time};
+use redial_proto::{ConnId, Endpoint, Event, Finding, Input, LinkId, Output, Time};
 
 use super::dial::{Resolver, dial};
 use super::mailbox::State;
@@ -24,6 +24,7 @@ pub(super) enum Action {
     Lead { link: LinkId, endpoint: Endpoint },
     Resign { link: LinkId, endpoint: Endpoint },
     Publish { endpoint: Endpoint, finding: Finding },
+    Event(Event),
 }
 
 /// See the module's documentation.
@@ -75,7 +76,7 @@ impl Io {
             Output::SubscriptionRefused { kind, channel, text } => {
                 self.hub.on_refused(kind, channel, text)
             }
-            Output::Event(event) => self.hub.on_event(event),
+            Output::Event(event) => return Some(Action::Event(event)),
             Output::AskRetry { link, attempt, cause } => {
                 return Some(Action::AskRetry { link, attempt, cause });
             }

@@ -64,6 +64,8 @@ pub(crate) struct Socket {
     next_buffer: usize,
     /// The buffer is with the core.
     has_lent: bool,
+    /// Its end was read, and told.
+    is_over: bool,
 }
 
 /// What a read gave.
@@ -83,6 +85,7 @@ impl Socket {
             buffer: BytesMut::new(),
             next_buffer: FIRST_BUFFER,
             has_lent: false,
+            is_over: false,
         }
     }
 
@@ -110,7 +113,10 @@ impl Socket {
                     total += written;
                     self.advance(written);
                 }
-                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Err(error)) => {
+                    self.outgoing.clear();
+                    return Err(error);
+                }
             }
         }
         Ok(total)
@@ -129,6 +135,9 @@ impl Socket {
 
     /// Reads once. To be called until it is pending, so that the next bytes wake the driver.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if self.is_over {
+            return Poll::Pending;
+        }
         // Before a buffer is taken for it: mostly there is nothing to read.
         let ready = delegate!(&self.stream, stream => stream.poll_read_ready(cx));
         if ready.is_pending() {
@@ -159,8 +168,10 @@ impl Socket {
                 self.has_lent = true;
                 Poll::Ready(Read::Bytes(buffer))
             }
-            Poll::Ready(Ok(())) => Poll::Ready(Read::End(None)),
-            Poll::Ready(Err(error)) => Poll::Ready(Read::End(Some(error.to_string()))),
+            Poll::Ready(outcome) => {
+                self.is_over = true;
+                Poll::Ready(Read::End(outcome.err().map(|error| error.to_string())))
+            }
             Poll::Pending => {
                 // An idle connection keeps no buffer.
                 if !buffer.is_empty() || self.next_buffer > FIRST_BUFFER {

@@ -101,6 +101,8 @@ impl Driver {
                     self.inputs.push(Input::Lead(link, granted));
                 }
                 Action::Resign { link, endpoint } => process::leave(&self.mailbox, link, &endpoint),
+                // What watches may call back into the client: never under its lock.
+                Action::Event(event) => self.io.hub.on_event(event),
                 Action::Publish { endpoint, finding } => process::publish(&endpoint, &finding),
             }
         }
@@ -173,6 +175,7 @@ impl Drop for Driver {
     /// The runtime may go before the handles do: nobody is left waiting.
     fn drop(&mut self) {
         let mailbox = Arc::clone(&self.mailbox);
+        let outputs;
         {
             let mut state = mailbox.lock();
             state.is_abandoned = true;
@@ -180,10 +183,11 @@ impl Drop for Driver {
                 state.core.handle_input(mailbox.now(), input);
             }
             state.core.handle_input(mailbox.now(), Input::Disconnect);
-            for output in state.drain(&mut self.wakers) {
-                if let Output::Event(event) = output {
-                    self.io.hub.on_event(event);
-                }
+            outputs = state.drain(&mut self.wakers);
+        }
+        for output in outputs {
+            if let Output::Event(event) = output {
+                self.io.hub.on_event(event);
             }
         }
         for waker in self.wakers.drain(..) {

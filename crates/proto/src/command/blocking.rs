@@ -25,8 +25,13 @@ pub(crate) enum BlockingTimeout {
 /// The timeout in the arguments of a command of class BLOCKING. What can't be read is left to the server to refuse, which it does at once.
 pub(crate) fn blocking_timeout(command: &Command) -> BlockingTimeout {
     let args: Vec<&[u8]> = command.args().collect();
+    // A timeout that we can't read may be one that the server can: it gets a connection of its own all the same.
+    let unreadable = BlockingTimeout::After(Duration::ZERO);
     place(&args).map_or(BlockingTimeout::None, |(at, unit)| {
-        timeout(args.get(at).and_then(|arg| number(arg)), unit)
+        match timeout(args.get(at).and_then(|arg| number(arg)), unit) {
+            BlockingTimeout::None => unreadable,
+            readable => readable,
+        }
     })
 }
 
@@ -39,7 +44,6 @@ fn place(args: &[&[u8]]) -> Option<(usize, f64)> {
             let block = args.iter().take(options).position(|arg| is(arg, "BLOCK"))?;
             Some((block + 1, MILLIS))
         }
-        b"WAIT" | b"WAITAOF" => Some((args.len() - 1, MILLIS)),
         b"BLMPOP" | b"BZMPOP" => Some((1, SECONDS)),
         _ => Some((args.len() - 1, SECONDS)),
     }
@@ -116,9 +120,8 @@ mod tests {
             ("XREAD COUNT 5 BLOCK 250 STREAMS s $", After(Duration::from_millis(250))),
             ("XREAD COUNT 5 STREAMS BLOCK 0", None),
             ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", Never),
-            ("WAIT 1 100", After(Duration::from_millis(100))),
-            ("BLPOP a never", None),
-            ("BLPOP a -1", None),
+            ("BLPOP a never", After(Duration::ZERO)),
+            ("BLPOP a -1", After(Duration::ZERO)),
         ] {
             assert_eq!(blocking_timeout(&command(line)), expected, "{line}");
         }

@@ -151,6 +151,8 @@ mod tests {
     fn every_command_that_changes_connection_state_is_refused_with_advice() {
         for line in [
             "SELECT 1",
+            "WAIT 1 0",
+            "WAITAOF 1 0 0",
             "MULTI",
             "EXEC",
             "DISCARD",

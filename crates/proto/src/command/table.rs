@@ -26,7 +26,7 @@ const NAMES: &[(&[u8], Class)] = &[
     (b"ROLE", R), (b"SADD", I), (b"SCAN", R), (b"SCARD", R), (b"SCRIPT", C), (b"SDIFF", R), (b"SELECT", S), (b"SET", I), (b"SETBIT", I), (b"SETEX", I),
     (b"SETRANGE", I), (b"SINTER", R), (b"SINTERCARD", R), (b"SISMEMBER", R), (b"SMEMBERS", R), (b"SMISMEMBER", R), (b"SORT_RO", R), (b"SRANDMEMBER", R), (b"SREM", I),
     (b"SSCAN", R), (b"SSUBSCRIBE", S), (b"STRLEN", R), (b"SUBSCRIBE", S), (b"SUBSTR", R), (b"SUNION", R), (b"SUNSUBSCRIBE", S), (b"SYNC", S), (b"TIME", R),
-    (b"TOUCH", R), (b"TTL", R), (b"TYPE", R), (b"UNLINK", I), (b"UNSUBSCRIBE", S), (b"UNWATCH", S), (b"WAIT", B.or(Class::WAITS)), (b"WAITAOF", B.or(Class::WAITS)),
+    (b"TOUCH", R), (b"TTL", R), (b"TYPE", R), (b"UNLINK", I), (b"UNSUBSCRIBE", S), (b"UNWATCH", S), (b"WAIT", S), (b"WAITAOF", S),
     (b"WATCH", S), (b"XACK", I), (b"XDEL", I), (b"XINFO", R), (b"XLEN", R), (b"XPENDING", R), (b"XRANGE", R), (b"XREAD", R.or(B)), (b"XREADGROUP", B),
     (b"XREVRANGE", R), (b"ZADD", I), (b"ZCARD", R), (b"ZCOUNT", R), (b"ZDIFF", R), (b"ZINTER", R), (b"ZINTERCARD", R), (b"ZLEXCOUNT", R), (b"ZMSCORE", R),
     (b"ZRANDMEMBER", R), (b"ZRANGE", R), (b"ZRANGEBYLEX", R), (b"ZRANGEBYSCORE", R), (b"ZRANK", R), (b"ZREM", I), (b"ZREMRANGEBYLEX", I),
@@ -159,6 +159,9 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
         }
         ("QUIT", _) => {
             "use `Client::quit` to finish what is under way, or `Client::disconnect` to end at once"
+        }
+        ("WAIT" | "WAITAOF", _) => {
+            "it counts the replicas that have what its own connection wrote, and would confirm nothing of other commands"
         }
         ("MONITOR" | "SYNC" | "PSYNC" | "REPLCONF", _) => {
             "it turns the connection into a stream of another kind, which redial does not offer yet"

@@ -222,6 +222,7 @@ impl<T: Copy + Default> Link<T> {
         self.lost = None;
         self.cause = None;
         self.acked = 0;
+        self.rtt = Duration::ZERO;
         self.backoff.reset();
         self.hold.reset();
         for timer in [Timer::Suspect, Timer::Silence, Timer::Hold] {
@@ -367,6 +368,8 @@ impl<T: Copy + Default> Link<T> {
         }
         self.mode = Mode::Ended;
         self.lost = None;
+        // Whoever listens has been told; a new beginning has new wishes.
+        self.subscriptions = super::Subscriptions::default();
         self.fail_queue(cx, ErrorKind::Closed, text);
         self.set_state(cx, State::End);
     }

@@ -34,7 +34,7 @@ pub(crate) enum Notice {
     /// A blocked connection is to be asked after.
     Inquire { link: LinkId, client_id: i64, run_id: Option<String> },
     /// The answer to that, for the link that asked.
-    Answered { link: LinkId, gone: bool },
+    Answered { link: LinkId, client_id: i64, gone: bool },
     /// The shared link uses a connection to this server from now on.
     Adopted { run_id: Option<String> },
     /// Is this still the server that leads?

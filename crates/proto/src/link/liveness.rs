@@ -24,6 +24,9 @@ const CONFIRM_WITHIN: Duration = Duration::from_millis(200);
 /// Two demotions of a link are at least this far apart, dials included.
 const DEMOTED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// How long the endpoint is asked at least before silence alone condemns.
+const ASK_AT_LEAST: Duration = Duration::from_secs(1);
+
 /// How much later than its deadline a request may be settled.
 const SWEEP_EVERY: Duration = Duration::from_millis(5);
 
@@ -141,6 +144,7 @@ impl<T: Copy + Default> Link<T> {
         self.backoff.reset();
         self.hold.reset();
         self.timers.stop(Timer::Hold);
+        self.suspect_since = cx.now;
         self.timers.set(Timer::Suspect, cx.now + LOOK_AGAIN_AFTER);
         self.timers.stop(Timer::Silence);
         if demoted {
@@ -173,7 +177,10 @@ impl<T: Copy + Default> Link<T> {
                 {
                     self.dial_now(cx);
                 }
-                if silence >= cx.config.liveness.condemn_after && self.has_nothing_better(cx) {
+                // A process that stood still finds long silence when it goes on; the endpoint gets its time to answer all the same.
+                let was_asked = cx.now.since(self.suspect_since) >= ASK_AT_LEAST;
+                let is_over = silence >= cx.config.liveness.condemn_after && was_asked;
+                if is_over && self.has_nothing_better(cx) {
                     let text = format!(
                         "{} was silent for {silence:.1?} and nothing better was found",
                         self.endpoint
@@ -265,8 +272,15 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// The answer: whether the server still has the connection.
-    pub(crate) fn on_inquiry_answered(&mut self, cx: &mut Context<'_, T>, gone: bool) {
-        if gone && self.current.is_some() {
+    pub(crate) fn on_inquiry_answered(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        client_id: i64,
+        gone: bool,
+    ) {
+        // The connection that was asked after may have been replaced meanwhile.
+        let server = self.current.as_ref().and_then(|conn| conn.server.as_ref());
+        if gone && server.is_some_and(|server| server.client_id == Some(client_id)) {
             self.lose(cx, "its server has closed it without our hearing of it", true);
         }
     }

@@ -48,6 +48,9 @@ use crate::ids::{ConnId, LinkId};
 use crate::time::Time;
 use crate::topology::NodeId;
 
+/// Bytes that may be in flight: a value of the largest size that a server takes, and as much again.
+const MOST_UNANSWERED: usize = 1 << 30;
+
 /// A blocking command's timeout is not touched for less; dials take this long in any case.
 const WORTH_SHORTENING: Duration = Duration::from_millis(100);
 
@@ -126,10 +129,12 @@ pub(crate) struct Link<T> {
     lost: Option<Server>,
     lineage: Option<Lineage>,
     left: Option<Left>,
+    /// When the current connection became suspect.
+    suspect_since: Time,
     /// When a server last said that it does not lead.
     demoted_at: Option<Time>,
     /// Whom the answers to the inquiries in flight are for, in order.
-    inquiries: VecDeque<LinkId>,
+    inquiries: VecDeque<(LinkId, i64)>,
     /// First sends that the retry budget has not been told of.
     sends: usize,
     /// Why the last dial failed.
@@ -159,6 +164,7 @@ impl<T: Copy + Default> Link<T> {
             lost: None,
             lineage: None,
             left: None,
+            suspect_since: Time::default(),
             demoted_at: None,
             inquiries: VecDeque::new(),
             sends: 0,
@@ -234,6 +240,11 @@ impl<T: Copy + Default> Link<T> {
         body: Body<'_>,
     ) -> Result<(), Error> {
         let is_clear = self.queue.is_empty() && self.can_write();
+        let unanswered = self.current.as_ref().map_or(0, |conn| conn.in_flight.bytes());
+        if is_clear && unanswered > cx.config.offline_queue.bytes.max(MOST_UNANSWERED) {
+            let text = format!("{unanswered} bytes of commands are unanswered already");
+            return Err(Error::new(ErrorKind::QueueFull, Delivery::NotSent, text));
+        }
         if let Some(conn) = self.current.as_mut().filter(|_| is_clear) {
             conn.in_flight.push(entry, body);
             self.sends += 1;
@@ -369,6 +380,7 @@ impl<T: Copy + Default> Link<T> {
     /// Takes the oldest of the commands that wait for a connection of their own.
     pub(crate) fn take_blocked(&mut self, cx: &mut Context<'_, T>, waiting: &mut Backlog<T>) {
         self.queue.append_first(waiting);
+        self.shorten_timeout(cx.now);
         if let Some(deadline) = self.queue.front().map(|entry| entry.deadline) {
             self.timers.set_no_later(Timer::Deadline, deadline);
         }
@@ -411,7 +423,7 @@ impl<T: Copy + Default> Link<T> {
         if self.mode == Mode::Serving && run_id.is_some() && self.run_id() == run_id {
             let mut command = Command::new("CLIENT LIST ID");
             command.push_int(client_id);
-            self.inquiries.push_back(link);
+            self.inquiries.push_back((link, client_id));
             self.push_own(cx, Owner::Inquiry, &command);
         }
     }

@@ -29,7 +29,8 @@ type Answer<T> = (T, Result<Frame, Error>);
 impl<T: Copy + Default> Link<T> {
     /// Bytes from the connection in use; the frames in them are then asked for with [`Self::poll_answer`].
     pub(crate) fn on_read(&mut self, cx: &mut Context<'_, T>, bytes: BytesMut) {
-        let Some(conn) = &mut self.current else { return };
+        // What broke the protocol while its fence is under way is not read any further.
+        let Some(conn) = self.current.as_mut().filter(|conn| !conn.is_closed) else { return };
         let silence = conn.silence(cx.now).unwrap_or_default();
         conn.on_read(cx.now, bytes);
         if matches!(self.mode, Mode::Suspect { .. }) {
@@ -107,8 +108,12 @@ impl<T: Copy + Default> Link<T> {
             Owner::Caller => return Some((entry.token, Ok(frame))),
             Owner::Inquiry => {
                 let gone = old_listed(&frame) == OldListed::Gone;
-                let link = self.inquiries.pop_front();
-                cx.notices.extend(link.map(|link| Notice::Answered { link, gone }));
+                let asked = self.inquiries.pop_front();
+                cx.notices.extend(asked.map(|(link, client_id)| Notice::Answered {
+                    link,
+                    client_id,
+                    gone,
+                }));
             }
             Owner::Subscription => {
                 if let Some(error) = frame.error() {
@@ -161,7 +166,8 @@ impl<T: Copy + Default> Link<T> {
                 self.suspect(cx, Suspicion::Rejection(cause));
             }
         } else if self.wait_for(cx, entry.seq, cause) == OnRefusal::GiveUp {
-            return self.fail(&entry, rejected(&entry, &frame));
+            let failed = self.fail(&entry, rejected(&entry, &frame));
+            return failed.or_else(|| self.deliver(cx, &entry, frame));
         }
         match judged {
             OnReply::SendAgain(_) if entry.meta.owner == Owner::Caller => {
