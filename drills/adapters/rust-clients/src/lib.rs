@@ -133,13 +133,14 @@ async fn converse<C: Client>() -> ExitCode {
     let (sender, receiver) = mpsc::unbounded_channel();
     let out = Lines(sender);
     let mut writer = tokio::spawn(write_lines(receiver));
+    // Before the client can report anything: it need not be connected yet.
+    out.line(format!("ready {} {}", C::NAME, C::VERSION));
     let client = match C::connect(&url, name.as_deref(), out.clone()).await {
         Ok(client) => Arc::new(client),
         Err(failure) => {
             return give_up(C::NAME, &format!("no client for {url}: {}", failure.text()));
         }
     };
-    out.line(format!("ready {} {}", C::NAME, C::VERSION));
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
