@@ -63,9 +63,7 @@ pub(crate) async fn queue<S: Subject>(
     let before = sys::memory()?;
     let (mut waiting, mut refused, mut future_bytes) = (0, 0, 0);
     for (index, slot) in futures.iter_mut().enumerate() {
-        let subject = subject.clone();
-        let request =
-            async move { subject.set(format!("bench:queued:{index:06}"), vec![b'v'; bytes]).await };
+        let request = subject.set(format!("bench:queued:{index:06}"), vec![b'v'; bytes]);
         future_bytes = size_of_val(&request);
         let mut request: Request = Box::pin(request);
         match poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await {

@@ -37,7 +37,12 @@ impl Subject for Fred {
         Ok(values.len())
     }
 
-    async fn set(&self, key: String, value: Vec<u8>) -> Result<()> {
-        Ok(self.0.set(key, Bytes::from(value), None, None, false).await?)
+    fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> + 'static {
+        let client = self.0.clone();
+        async move { Ok(client.set(key, Bytes::from(value), None, None, false).await?) }
     }
 }

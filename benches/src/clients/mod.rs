@@ -29,8 +29,12 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// LRANGE of the whole list into a vector; its length.
     fn lrange(&self, key: &str) -> impl Future<Output = Result<usize>> + Send;
 
-    /// SET, for requests that are to wait in the client.
-    fn set(&self, key: String, value: Vec<u8>) -> impl Future<Output = Result<()>> + Send;
+    /// SET, for requests that are to wait in the client: the future that a caller would hold, and nothing around it.
+    fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+    ) -> impl Future<Output = Result<()>> + Send + use<Self> + 'static;
 }
 
 /// The names of the clients.

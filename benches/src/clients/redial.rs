@@ -1,5 +1,8 @@
 //! redial, from `Client::connect`.
 
+use std::pin::Pin;
+use std::task::{self, Poll};
+
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use redial::Client;
@@ -36,9 +39,22 @@ impl Subject for Redial {
         Ok(values.len())
     }
 
-    fn set(&self, key: String, value: Vec<u8>) -> impl Future<Output = Result<()>> + Send {
-        // Encoded here, so that the future holds the request and not its arguments beside it.
-        let request = self.0.cmd("SET").arg(key).arg(value).run();
-        async move { Ok(request.await?) }
+    fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> + 'static {
+        Waiting(self.0.cmd("SET").arg(key).arg(value).run())
+    }
+}
+
+/// The request itself: an `async` block around it would hold it twice.
+struct Waiting(redial::Request<()>);
+
+impl Future for Waiting {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.0).poll(cx).map_err(anyhow::Error::from)
     }
 }

@@ -34,7 +34,12 @@ impl Subject for RedisRs {
         Ok(values.len())
     }
 
-    async fn set(&self, key: String, value: Vec<u8>) -> Result<()> {
-        Ok(self.0.clone().set(key, value).await?)
+    fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> + 'static {
+        let mut client = self.0.clone();
+        async move { Ok(client.set(key, value).await?) }
     }
 }

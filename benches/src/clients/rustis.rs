@@ -35,7 +35,12 @@ impl Subject for Rustis {
         Ok(values.len())
     }
 
-    async fn set(&self, key: String, value: Vec<u8>) -> Result<()> {
-        Ok(self.0.set(key, BulkString::new(value)).await?)
+    fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> + 'static {
+        let client = self.0.clone();
+        async move { Ok(client.set(key, BulkString::new(value)).await?) }
     }
 }
