@@ -202,7 +202,7 @@ impl World {
             }
             Action::Disconnect { client } => self.input(client, Input::Disconnect),
             Action::Quit { client } => self.input(client, Input::Quit),
-            Action::Connect { client } => self.input(client, Input::Connect),
+            Action::Connect { client } => self.connect(client),
             _ => self.heal(),
         }
     }
@@ -258,7 +258,7 @@ impl World {
         let credentials = password.map(|password| Credentials { username: None, password });
         for client in 0..self.clients.len() {
             self.input(client, Input::Credentials(credentials.clone()));
-            self.input(client, Input::Connect);
+            self.connect(client);
         }
         self.healed_at = Some(self.now);
         self.queue.push(self.now + 1, Event::Check);

@@ -46,12 +46,20 @@ pub struct Summary {
     pub ready_after: u64,
 }
 
-/// Runs a seed. `traced` keeps every input and output in the failure; it changes nothing else.
+/// What happened in a run, line by line with its virtual time.
+pub type Lines = Vec<String>;
+
+/// Runs a seed.
 ///
 /// # Errors
 /// The first rule that was broken.
-pub fn run(seed: u64, traced: bool) -> Result<Summary, Box<Failure>> {
-    finish(run_plan(plan::Plan::from_seed(seed), traced))
+pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
+    finish(run_plan(plan::Plan::from_seed(seed), false)).1
+}
+
+/// Runs a seed and keeps every input and output, which changes nothing else.
+pub fn replay(seed: u64) -> (Lines, Result<Summary, Box<Failure>>) {
+    finish(run_plan(plan::Plan::from_seed(seed), true))
 }
 
 fn run_plan(plan: plan::Plan, traced: bool) -> world::World {
@@ -60,15 +68,13 @@ fn run_plan(plan: plan::Plan, traced: bool) -> world::World {
     world
 }
 
-fn finish(mut world: world::World) -> Result<Summary, Box<Failure>> {
-    if let Some(mut failure) = world.failure.take() {
-        failure.trace = world.trace.into_lines();
-        return Err(Box::new(failure));
-    }
-    Ok(Summary {
+fn finish(world: world::World) -> (Lines, Result<Summary, Box<Failure>>) {
+    let summary = Summary {
         events: world.events,
         requests: world.ledger.requests.len() as u64,
         dials: world.pipes.len() as u64,
         ready_after: world.finale.ready_after.unwrap_or_default(),
-    })
+    };
+    let result = world.failure.map_or(Ok(summary), |failure| Err(Box::new(failure)));
+    (world.trace.into_lines(), result)
 }

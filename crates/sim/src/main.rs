@@ -59,15 +59,16 @@ fn main() -> ExitCode {
 
 /// One seed, with everything that happened.
 fn trace(seed: u64) -> ExitCode {
-    match redial_sim::run(seed, true) {
+    let (lines, result) = redial_sim::replay(seed);
+    for line in &lines {
+        println!("{line}");
+    }
+    match result {
         Ok(summary) => {
             println!("seed {seed} passed: {summary:?}");
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            for line in &failure.trace {
-                println!("{line}");
-            }
             println!("{failure}");
             ExitCode::FAILURE
         }
@@ -88,7 +89,7 @@ fn run_all(options: &Options) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let result = redial_sim::run(seed, false);
+                    let result = redial_sim::run(seed);
                     if stop && result.is_err() {
                         next.store(end, Ordering::Relaxed);
                     }
@@ -134,7 +135,8 @@ fn drills(options: &Options) -> ExitCode {
     for scenario in redial_sim::SCENARIOS {
         let mut worst = None;
         for seed in options.from..options.from + options.seeds {
-            match scenario.run(seed, options.trace) {
+            let (lines, result) = scenario.replay(seed, options.trace);
+            match result {
                 Ok(report) => {
                     passed += 1;
                     let slower = |worst: Report| report.recovery > worst.recovery;
@@ -144,7 +146,7 @@ fn drills(options: &Options) -> ExitCode {
                 }
                 Err(failure) => {
                     failed += 1;
-                    failure.trace.iter().for_each(|line| println!("{line}"));
+                    lines.iter().for_each(|line| println!("{line}"));
                     println!("{failure}");
                     if options.trace || options.stop {
                         return ExitCode::FAILURE;

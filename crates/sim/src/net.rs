@@ -393,8 +393,8 @@ impl World {
         }
         half.limit = half.limit.max(limit);
         self.transmit(id, dir);
-        if dir == Dir::Up {
-            let client = self.pipes[id].client;
+        let client = self.pipes[id].client;
+        if dir == Dir::Up && self.clients[client].waits_for_room(id) {
             self.pump(client);
         }
     }

@@ -49,8 +49,6 @@ pub struct Failure {
     pub oracle: Oracle,
     /// What was seen.
     pub text: String,
-    /// Every input and output until then, if a trace was wanted.
-    pub trace: Vec<String>,
 }
 
 impl fmt::Display for Failure {

@@ -155,7 +155,7 @@ impl Plan {
         config.custom_retry = rng.u32(0..10) == 0;
         config.max_retries_per_request = (rng.u32(0..10) == 0).then(|| rng.u32(1..20));
         config.enable_offline_queue = rng.u32(0..20) != 0;
-        config.max_blocking_connections = if rng.u32(0..3) == 0 { 1 } else { 64 };
+        config.max_blocking_connections = [1, 4, 12][rng.usize(0..3)];
         config.wanted_role = WantedRole::Primary;
         if rng.u32(0..10) == 0 {
             config.offline_queue.commands = rng.usize(1..50);

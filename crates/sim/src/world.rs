@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use redial_proto::{Board, Core, Input, LinkId, RetryBudget, SubscriptionKind};
+use redial_proto::{Board, Core, Input, LinkId, RetryBudget, State, SubscriptionKind};
 
 use crate::driver::Client;
 use crate::ledger::Ledger;
 use crate::net::{Net, Pipe};
 use crate::oracle::{Failure, Oracle};
-use crate::plan::Plan;
+use crate::plan::{ClientPlan, Plan};
 use crate::queue::{Event, Queue};
 use crate::server::{Role, Server};
 use crate::trace::Trace;
@@ -104,7 +104,7 @@ impl World {
     pub(crate) fn fail(&mut self, oracle: Oracle, text: impl FnOnce() -> String) {
         if self.failure.is_none() {
             let (seed, at) = (self.plan.seed, self.now - START);
-            self.failure = Some(Failure { seed, at, oracle, text: text(), trace: Vec::new() });
+            self.failure = Some(Failure { seed, at, oracle, text: text() });
         }
     }
 
@@ -130,29 +130,33 @@ impl World {
             self.queue.push(at, Event::Act(action));
         }
         for client in 0..self.clients.len() {
-            let ClientStart { subscribes, callers, wish } = self.start_of(client);
-            self.input(client, Input::Connect);
-            self.drain();
-            if subscribes {
-                self.clients[client].core.subscribe(SubscriptionKind::Channel, b"news", true);
-                self.pump(client);
-            }
-            match wish {
-                Some(_) if self.plan.clients[client].habit.keeps_coming => {
-                    self.queue.push(self.now, Event::Call(client));
-                }
-                Some(wish) => (0..callers).for_each(|_| {
+            self.connect(client);
+            let ClientPlan { habit, callers, .. } = &self.plan.clients[client];
+            let (habit, callers) = (*habit, *callers);
+            match habit.loops {
+                Some(wish) if !habit.keeps_coming => (0..callers).for_each(|_| {
                     self.ask_in_turn(client, wish);
                 }),
-                None => self.queue.push(self.now, Event::Call(client)),
+                _ => self.queue.push(self.now, Event::Call(client)),
             }
             self.pump(client);
         }
     }
 
-    fn start_of(&self, client: usize) -> ClientStart {
-        let plan = &self.plan.clients[client];
-        ClientStart { subscribes: plan.subscribes, callers: plan.callers, wish: plan.habit.loops }
+    /// Connects a client, at first or after an end, with which its subscriptions ended too.
+    pub(crate) fn connect(&mut self, client: usize) {
+        self.drain();
+        let view = &self.clients[client];
+        let is_new = view.shared().is_none_or(|link| link.state == State::End);
+        self.input(client, Input::Connect);
+        self.drain();
+        if is_new && self.plan.clients[client].subscribes {
+            let core = &mut self.clients[client].core;
+            if let Err(error) = core.subscribe(SubscriptionKind::Channel, b"news", true) {
+                self.fail(Oracle::Serves, || format!("SUBSCRIBE was refused: {error}"));
+            }
+            self.pump(client);
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -178,10 +182,4 @@ impl World {
             Event::Check => self.check(),
         }
     }
-}
-
-struct ClientStart {
-    subscribes: bool,
-    callers: usize,
-    wish: Option<crate::caller::Wish>,
 }
