@@ -122,6 +122,8 @@ impl Default for QueueLimits {
 pub struct Config {
     /// Where the server is.
     pub endpoint: Endpoint,
+    /// Whether sockets are secured with TLS before anything else ([`crate::Output::StartTls`]). Default false.
+    pub tls: bool,
     /// What a connection is given before its first request.
     pub session: Session,
     /// When silence becomes a question.
@@ -152,6 +154,7 @@ impl Config {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
+            tls: false,
             session: Session::default(),
             liveness: Liveness::default(),
             wanted_role: WantedRole::default(),

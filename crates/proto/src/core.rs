@@ -279,6 +279,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Input::Tick => self.handle_timers(),
             Input::Credentials(credentials) => self.config.session.credentials = credentials,
             Input::Connected(conn) => self.with_owner(conn, |link, cx| link.on_connected(cx, conn)),
+            Input::Secured(conn) => self.with_owner(conn, |link, cx| link.on_secured(cx, conn)),
+            Input::DialRefused(conn, text) => {
+                self.with_owner(conn, |link, cx| link.on_dial_refused(cx, conn, text))
+            }
             Input::DialFailed(conn, text) => {
                 self.with_owner(conn, |link, cx| link.on_dial_failed(cx, conn, text))
             }
@@ -403,7 +407,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     fn compare(&mut self, link: LinkId, run_id: Option<&str>) {
         let shared = self.links.first().filter(|shared| shared.is_serving());
         let leads = shared.and_then(Link::run_id).map(str::to_owned);
-        if leads.as_deref() != run_id {
+        if leads.is_some() && run_id.is_some() && leads.as_deref() != run_id {
             self.with_link(link, |link, cx| link.on_server_replaced(cx, leads.as_deref()));
         }
     }

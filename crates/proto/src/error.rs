@@ -28,6 +28,8 @@ pub enum ErrorKind {
     RetryBudget,
     /// No answer by the deadline.
     Timeout,
+    /// TLS can't be agreed: a certificate is refused, or one side speaks TLS and the other does not.
+    Tls,
     /// The server can't be reached.
     Unreachable,
 }

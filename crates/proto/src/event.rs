@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::conclude::RejectionCause;
+use crate::error::ErrorKind;
 use crate::ids::{ConnId, LinkId};
 use crate::link::Purpose;
 
@@ -113,8 +114,10 @@ pub enum EventKind {
         conn: ConnId,
         /// Why, and what to do.
         cause: String,
-        /// True if no further dial helps until the configuration changes (password, ACL, database).
+        /// True if no further dial helps until a configuration changes (password, ACL, database, certificate).
         needs_attention: bool,
+        /// What an error about it is.
+        kind: ErrorKind,
     },
     /// The server that is used now has another history of data than the one before.
     HistoryChanged {

@@ -23,8 +23,13 @@ pub enum Input {
     Quit,
     /// A dial has a socket.
     Connected(ConnId),
+    /// The TLS handshake that [`Output::StartTls`] began is through.
+    Secured(ConnId),
     /// A dial failed; the text says what was tried and why it failed.
     DialFailed(ConnId, String),
+    /// TLS can't be agreed with whoever answered, until a configuration changes: a certificate is refused, or the port speaks no TLS. The text says
+    /// what was wrong and what to do.
+    DialRefused(ConnId, String),
     /// Bytes were read. The buffer comes back from [`crate::Core::take_buffer`] after the outputs were polled.
     Read(ConnId, BytesMut),
     /// The kernel took this many bytes of what [`crate::Core::take_writes`] gave.
@@ -62,6 +67,11 @@ pub enum Output<T> {
         /// Where.
         endpoint: Endpoint,
     },
+    /// Begin the TLS handshake on this socket. Answered by Secured, DialFailed or DialRefused.
+    StartTls(ConnId),
+    /// The TLS handshake on this socket is not answered: ask the same address on a socket of its own, in plain text, whether it speaks TLS at all. If
+    /// it does not, that is a DialRefused; otherwise nothing is answered.
+    AskPlain(ConnId),
     /// Close a socket, or give up its dial; nothing more is heard of it.
     Close {
         /// Which.

@@ -170,6 +170,9 @@ impl World {
                 self.carry_on(client);
             }
             Output::Dial { conn, .. } => self.on_dial(client, conn),
+            // No cryptography here: a socket that is connected is secured as soon as that is asked for.
+            Output::StartTls(conn) => self.input(client, Input::Secured(conn)),
+            Output::AskPlain(_) => {}
             Output::Close { conn, reset } => self.close(client, conn, reset),
             Output::Inspect(conn) => {
                 let pipe = self.clients[client].sockets.iter().find(|s| s.conn == conn);
@@ -184,7 +187,11 @@ impl World {
             }
             Output::Lead { link, endpoint } => {
                 let process = self.clients[client].process;
-                let granted = self.boards[process].join(&endpoint, (client, link));
+                let granted = self.boards[process].join(
+                    &endpoint,
+                    (client, link),
+                    Time::from_micros(self.now),
+                );
                 self.feed(client, Input::Lead(link, granted));
             }
             Output::Resign { link, endpoint } => {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
-use redial_proto::{Board, Endpoint, Finding, Input, LinkId, RetryBudget};
+use redial_proto::{Board, Endpoint, Finding, Input, LinkId, RetryBudget, Time};
 
 use super::mailbox::Mailbox;
 
@@ -20,15 +21,19 @@ impl PartialEq for Member {
     }
 }
 
-#[derive(Default)]
 struct Process {
+    epoch: Instant,
     board: Mutex<Board<Member>>,
     budgets: Mutex<HashMap<Endpoint, RetryBudget>>,
 }
 
 fn process() -> &'static Process {
     static PROCESS: OnceLock<Process> = OnceLock::new();
-    PROCESS.get_or_init(Process::default)
+    PROCESS.get_or_init(|| Process {
+        epoch: Instant::now(),
+        board: Mutex::default(),
+        budgets: Mutex::default(),
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,7 +47,10 @@ pub(crate) fn budget(endpoint: &Endpoint) -> RetryBudget {
 
 /// A link wants to probe. True if it leads.
 pub(crate) fn join(client: &Arc<Mailbox>, link: LinkId, endpoint: &Endpoint) -> bool {
-    lock(&process().board).join(endpoint, Member { client: Arc::downgrade(client), link })
+    let member = Member { client: Arc::downgrade(client), link };
+    let process = process();
+    let now = Time::from_micros(process.epoch.elapsed().as_micros() as u64);
+    lock(&process.board).join(endpoint, member, now)
 }
 
 /// A link stops; the next one leads.

@@ -95,6 +95,7 @@ pub(crate) struct Handshake {
     server: Server,
     old: OldListed,
     fallback: bool,
+    has_heard: bool,
     /// The database is the session's.
     is_selected: bool,
     session: Session,
@@ -117,6 +118,7 @@ impl Handshake {
             server: Server::unknown(),
             old: OldListed::Unknown,
             fallback: false,
+            has_heard: false,
             is_selected: session.database == 0,
             session: session.clone(),
             old_id,
@@ -180,8 +182,14 @@ impl Handshake {
         commands
     }
 
+    /// Anything was answered.
+    pub(crate) const fn has_heard(&self) -> bool {
+        self.has_heard
+    }
+
     /// Takes the reply to the oldest unanswered step.
     pub(crate) fn handle(&mut self, frame: &Frame) -> Progress {
+        self.has_heard = true;
         if self.fallback {
             // What was pipelined behind a refused HELLO is answered before the RESP2 handshake.
             self.steps.pop_front();

@@ -145,7 +145,7 @@ impl<T: Copy + Default> Link<T> {
             }
             other => other,
         };
-        self.attempts.push(Attempt { id, since: cx.now, stage });
+        self.attempts.push(Attempt { since: cx.now, stage, ..attempt });
         self.mode = Mode::Fencing { to: id };
         self.timers.stop(Timer::Suspect);
         self.timers.set(Timer::Attempts, cx.now + super::dialing::FENCE_WITHIN);
@@ -199,7 +199,7 @@ impl<T: Copy + Default> Link<T> {
         let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
             Stage::Fencing(conn, _) => *conn,
-            Stage::Connecting | Stage::Shaking(_) => return,
+            Stage::Connecting | Stage::Connected | Stage::Securing | Stage::Shaking(_) => return,
         };
         self.stop_dialing(cx, None);
         // The handshake's waiting is over; a request's begins when it is written.
@@ -221,6 +221,7 @@ impl<T: Copy + Default> Link<T> {
         self.mode = Mode::Serving;
         self.lost = None;
         self.cause = None;
+        self.asked_plain = true;
         self.acked = 0;
         self.rtt = Duration::ZERO;
         self.backoff.reset();

@@ -1,5 +1,7 @@
 //! One dial, from its start until it is adopted or dropped.
 
+use std::time::Duration;
+
 use redial_resp::Command;
 
 use crate::config::Session;
@@ -16,6 +18,10 @@ pub(crate) struct Attempt<T> {
     /// When the present stage began.
     pub(crate) since: Time,
     pub(super) stage: Stage<T>,
+    /// The round trip that the kernel measured while connecting; zero where it tells nothing.
+    pub(super) rtt: Duration,
+    /// When its TLS handshake last made progress: it began, or was through.
+    pub(super) tls_progress: Option<Time>,
 }
 
 /// How far it has come.
@@ -23,6 +29,10 @@ pub(crate) struct Attempt<T> {
 pub(super) enum Stage<T> {
     /// The driver resolves and connects.
     Connecting,
+    /// Connected; the TLS handshake has not begun.
+    Connected,
+    /// The TLS handshake is under way.
+    Securing,
     /// Connected; the handshake, or a later survey, waits for replies.
     Shaking(Box<Shaken<T>>),
     /// It is known who is there. Kept until there is a reason to adopt or to drop it.
@@ -42,23 +52,22 @@ pub(super) struct Shaken<T> {
 
 impl<T: Copy> Attempt<T> {
     pub(super) const fn new(id: ConnId, now: Time) -> Self {
-        Self { id, since: now, stage: Stage::Connecting }
+        Self { id, since: now, stage: Stage::Connecting, rtt: Duration::ZERO, tls_progress: None }
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection<T>> {
         match &mut self.stage {
-            Stage::Connecting => None,
+            Stage::Connecting | Stage::Connected | Stage::Securing => None,
             Stage::Shaking(shaken) | Stage::Kept(shaken, _) => Some(&mut shaken.conn),
             Stage::Fencing(conn, _) => Some(conn),
         }
     }
 
-    /// The socket is there: begin the handshake.
-    pub(super) fn on_connected(&mut self, now: Time, session: &Session, old_id: Option<i64>) {
+    /// The socket is there, and secured where it has to be: begin the handshake. How long it has taken is counted from the first of both.
+    pub(super) fn start_handshake(&mut self, now: Time, session: &Session, old_id: Option<i64>) {
         let (handshake, commands) = Handshake::start(session, old_id);
         let mut conn = Connection::new(self.id, now);
         conn.write_raw(&commands);
-        self.since = now;
         self.stage = Stage::Shaking(Box::new(Shaken { conn, handshake, again: false }));
     }
 
@@ -78,7 +87,7 @@ impl<T: Copy> Attempt<T> {
                 let commands: Vec<Command> = shaken.handshake.survey();
                 shaken.conn.write_raw(&commands);
                 shaken.again = true;
-                Self { id: self.id, since: now, stage: Stage::Shaking(shaken) }
+                Self { since: now, stage: Stage::Shaking(shaken), ..self }
             }
             stage => Self { stage, ..self },
         }
@@ -100,6 +109,6 @@ impl<T: Copy> Attempt<T> {
 
     /// Connected, and its server is to say who it is.
     pub(super) const fn is_shaking(&self) -> bool {
-        matches!(self.stage, Stage::Shaking(..))
+        matches!(self.stage, Stage::Connected | Stage::Securing | Stage::Shaking(..))
     }
 }

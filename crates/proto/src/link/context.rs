@@ -35,7 +35,7 @@ pub(crate) enum Notice {
     Inquire { link: LinkId, client_id: i64, run_id: Option<String> },
     /// The answer to that, for the link that asked.
     Answered { link: LinkId, client_id: i64, gone: bool },
-    /// The shared link uses a connection to this server from now on.
+    /// The shared link uses another connection, to this server, from now on.
     Adopted { run_id: Option<String> },
     /// Is this still the server that leads?
     Compare { link: LinkId, run_id: Option<String> },

@@ -7,8 +7,10 @@ use bytes::BytesMut;
 
 use super::attempt::{Attempt, Stage};
 use super::context::Context;
+use super::securing::{PORT_SPEAKS_TLS, TLS_UNANSWERED};
 use super::timers::Timer;
 use super::{Lead, Link, Mode};
+use crate::board;
 use crate::connection::handshake::{Progress, Refusal, RefusalKind};
 use crate::error::ErrorKind;
 use crate::event::{EventKind, State};
@@ -47,8 +49,8 @@ pub(super) enum Failure {
     Unanswered,
     /// The endpoint answered: refused, closed, or of no use.
     Answered,
-    /// The configuration must change: password, rights, database.
-    Attention,
+    /// A configuration must change: password, rights, database, certificate.
+    Attention(ErrorKind),
     /// Too many clients.
     Full,
 }
@@ -76,14 +78,32 @@ impl<T: Copy + Default> Link<T> {
     pub(super) fn probe(&mut self, cx: &mut Context<'_, T>) {
         if self.lead == Lead::None {
             self.lead = Lead::Follower;
-            cx.outputs.push_back(Output::Lead { link: self.id, endpoint: self.endpoint.clone() });
+            self.ask_to_lead(cx);
+        }
+    }
+
+    fn ask_to_lead(&mut self, cx: &mut Context<'_, T>) {
+        self.asked_to_lead = cx.now;
+        cx.outputs.push_back(Output::Lead { link: self.id, endpoint: self.endpoint.clone() });
+    }
+
+    /// Shows the others that this link goes on; or takes over from one that does not.
+    pub(super) fn ask_again_to_lead(&mut self, cx: &mut Context<'_, T>) {
+        if matches!(self.lead, Lead::Leader | Lead::Follower)
+            && cx.now.since(self.asked_to_lead) >= board::ASK_AGAIN_EVERY
+        {
+            self.ask_to_lead(cx);
         }
     }
 
     pub(crate) fn on_lead(&mut self, cx: &mut Context<'_, T>, granted: bool) {
-        if self.lead == Lead::Follower && granted {
-            self.lead = Lead::Leader;
-            self.timers.set_no_later(Timer::Dial, cx.now);
+        match (self.lead, granted) {
+            (Lead::Follower, true) => {
+                self.lead = Lead::Leader;
+                self.timers.set_no_later(Timer::Dial, cx.now);
+            }
+            (Lead::Leader, false) => self.lead = Lead::Follower,
+            _ => {}
         }
     }
 
@@ -153,11 +173,17 @@ impl<T: Copy + Default> Link<T> {
     }
 
     pub(crate) fn on_connected(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
-        let old_id = self.current.as_ref().and_then(|current| current.server.as_ref()?.client_id);
         let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) else {
             return;
         };
-        attempt.on_connected(cx.now, &cx.config.session, old_id);
+        attempt.since = cx.now;
+        if cx.config.tls {
+            attempt.stage = Stage::Connected;
+            cx.outputs.push_back(Output::Inspect(conn));
+            self.secure_next(cx);
+        } else {
+            self.start_handshake(cx, conn);
+        }
         if self.current.is_none() {
             self.set_state(cx, State::Connect);
         }
@@ -165,8 +191,19 @@ impl<T: Copy + Default> Link<T> {
         self.timers.set_no_later(Timer::Attempts, cx.now + ASK_AGAIN_AFTER);
     }
 
+    /// Nothing is between the socket and the server any more.
+    pub(super) fn start_handshake(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
+        let old_id = self.current.as_ref().and_then(|current| current.server.as_ref()?.client_id);
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) {
+            attempt.start_handshake(cx.now, &cx.config.session, old_id);
+        }
+    }
+
     /// Bytes for a connection that shakes hands.
     pub(crate) fn on_attempt_read(&mut self, cx: &mut Context<'_, T>, id: ConnId, bytes: BytesMut) {
+        if self.is_tls_alert(cx, id, &bytes) {
+            return self.on_dial_refused(cx, id, PORT_SPEAKS_TLS.to_owned());
+        }
         let Some(conn) = self.connection(id) else { return };
         conn.on_read(cx.now, bytes);
         // Once adopted, what follows belongs to requests, of which there are none yet.
@@ -200,7 +237,7 @@ impl<T: Copy + Default> Link<T> {
                 }
                 return;
             }
-            Stage::Connecting | Stage::Kept(..) => return,
+            Stage::Connecting | Stage::Connected | Stage::Securing | Stage::Kept(..) => return,
         };
         match progress {
             Progress::Waiting => {}
@@ -225,15 +262,19 @@ impl<T: Copy + Default> Link<T> {
 
     fn on_refused(&mut self, cx: &mut Context<'_, T>, id: ConnId, refusal: Refusal) {
         let failure = match refusal.kind {
-            RefusalKind::Auth | RefusalKind::Session => Failure::Attention,
+            RefusalKind::Auth | RefusalKind::Session => Failure::Attention(ErrorKind::Auth),
             RefusalKind::Full => Failure::Full,
         };
+        self.lead_for_itself(cx);
+        self.on_attempt_failed(cx, id, &failure, refusal.text);
+    }
+
+    /// What refuses this client may serve another; it goes on for itself and lets another lead.
+    pub(super) fn lead_for_itself(&mut self, cx: &mut Context<'_, T>) {
         if self.lead == Lead::Leader {
-            // What refuses this client may serve another; it goes on for itself and lets another lead.
             self.resign(cx);
             self.lead = Lead::Own;
         }
-        self.on_attempt_failed(cx, id, &failure, refusal.text);
     }
 
     /// A probe is kept: nothing better is needed as long as it answers.
@@ -260,11 +301,18 @@ impl<T: Copy + Default> Link<T> {
             self.dial_now(cx);
         }
         cx.outputs.push_back(Output::Close { conn: id, reset: true });
-        let needs_attention = matches!(failure, Failure::Attention);
-        cx.emit(self, EventKind::DialFailed { conn: id, cause: text.clone(), needs_attention });
+        let (needs_attention, kind) = match failure {
+            Failure::Attention(kind) => (true, *kind),
+            _ => (false, ErrorKind::Unreachable),
+        };
+        let cause = text.clone();
+        cx.emit(self, EventKind::DialFailed { conn: id, cause, needs_attention, kind });
         self.cause = Some(text);
         if self.current.is_none() {
             self.set_state(cx, State::Reconnecting);
+        }
+        if cx.config.tls {
+            self.secure_next(cx);
         }
         self.plan_next_dial(cx, failure);
     }
@@ -278,7 +326,7 @@ impl<T: Copy + Default> Link<T> {
             }
             Failure::Unanswered => pause,
             Failure::Answered => pause,
-            Failure::Attention => cx.rng.around(PAUSE_FOR_ATTENTION),
+            Failure::Attention(_) => cx.rng.around(PAUSE_FOR_ATTENTION),
             Failure::Full => cx.rng.between(PAUSE_FOR_ATTENTION / 2, PAUSE_FOR_ATTENTION),
         };
         if cx.config.custom_retry && self.current.is_none() {
@@ -327,6 +375,7 @@ impl<T: Copy + Default> Link<T> {
             let age = cx.now.since(attempt.since);
             let text = match &attempt.stage {
                 Stage::Connecting if age >= CONNECT_WITHIN => "no TCP connection within 1 s",
+                Stage::Connected | Stage::Securing if age >= shake_within => TLS_UNANSWERED,
                 Stage::Shaking(_) if age >= shake_within => {
                     "connected, but the handshake was not answered"
                 }
@@ -339,6 +388,10 @@ impl<T: Copy + Default> Link<T> {
         }
         for (id, text) in overdue {
             self.on_attempt_failed(cx, id, &Failure::Unanswered, text.to_owned());
+        }
+        if cx.config.tls {
+            self.ask_plain(cx);
+            self.secure_next(cx);
         }
         for attempt in std::mem::take(&mut self.attempts) {
             let due = attempt.is_kept() && cx.now.since(attempt.since) >= ASK_AGAIN_AFTER;
@@ -358,6 +411,7 @@ impl<T: Copy + Default> Link<T> {
     fn next_attempt_deadline(&self, now: Time, shake_within: Duration) -> Option<Time> {
         let deadline = |attempt: &Attempt<T>| match &attempt.stage {
             Stage::Connecting => attempt.since + CONNECT_WITHIN,
+            Stage::Connected | Stage::Securing => self.next_look_at_tls(now, attempt, shake_within),
             Stage::Kept(..) => attempt.since + ASK_AGAIN_AFTER,
             Stage::Shaking(shaken) if shaken.again && now < attempt.since + ASK_AGAIN_AFTER => {
                 attempt.since + ASK_AGAIN_AFTER

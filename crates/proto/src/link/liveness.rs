@@ -92,6 +92,9 @@ impl<T: Copy + Default> Link<T> {
         id: ConnId,
         info: Option<TcpInfo>,
     ) {
+        if !self.is_current(id) {
+            return self.on_attempt_inspected(cx, id, info);
+        }
         self.rtt = info.map_or(self.rtt, |info| info.rtt);
         let suspect_after = self.suspect_after(cx);
         let Some(conn) = self.current.as_mut().filter(|conn| conn.id == id) else { return };
@@ -172,6 +175,7 @@ impl<T: Copy + Default> Link<T> {
             Mode::Suspect { spoke: None, .. } => {
                 let silence = conn.silence(cx.now).unwrap_or_default();
                 cx.outputs.push_back(Output::Inspect(conn.id));
+                self.ask_again_to_lead(cx);
                 if self.lead == Lead::Follower
                     && silence + ASK_BEFORE_CONDEMNING >= cx.config.liveness.condemn_after
                 {
@@ -285,11 +289,15 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
-    /// The shared link uses another server from now on.
+    /// The shared link uses another connection from now on.
     pub(crate) fn on_server_replaced(&mut self, cx: &mut Context<'_, T>, run_id: Option<&str>) {
-        // Where a proxy hides who is there, PING and the kernel must do.
-        let (Some(mine), Some(its)) = (self.run_id(), run_id) else { return };
-        let is_same = mine == its;
+        let is_same = match (self.run_id(), run_id) {
+            (Some(mine), Some(its)) => mine == its,
+            // Where a proxy hides who is there, a gap too many is better than a subscriber that is deaf on a demoted server.
+            _ if self.purpose == Purpose::Subscriber => false,
+            // A blocked command is answered by a server that is demoted (-UNBLOCKED).
+            _ => return,
+        };
         match (self.purpose, self.mode) {
             (Purpose::Blocking, _) if !is_same => {
                 self.lose(cx, "the endpoint leads to another server now", true);

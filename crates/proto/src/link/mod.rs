@@ -6,6 +6,7 @@
 //! | [`replies`] | what comes back on the connection |
 //! | [`liveness`] | silence, suspicion, PING, deadlines |
 //! | [`dialing`] | dials and probes, from the first packet to the survey |
+//! | [`securing`] | when a dial's TLS handshake begins |
 //! | [`adopting`] | putting a probe in the connection's place, the fence, losing a connection |
 //! | [`judge`] | the table that tells dead from slow; no state |
 //!
@@ -20,6 +21,7 @@ mod hold;
 mod judge;
 mod liveness;
 mod replies;
+mod securing;
 mod subscriptions;
 mod timers;
 
@@ -113,6 +115,7 @@ pub(crate) struct Link<T> {
     state: State,
     mode: Mode,
     lead: Lead,
+    asked_to_lead: Time,
     queue: Backlog<T>,
     /// Requests that the server refused during the read that is being handled.
     returned: Backlog<T>,
@@ -127,6 +130,8 @@ pub(crate) struct Link<T> {
     rtt: Duration,
     /// The last server, when its connection was lost with requests in flight: to be fenced if it is the next one too.
     lost: Option<Server>,
+    /// Whether the endpoint speaks TLS needs no asking: it has been asked, or has served.
+    asked_plain: bool,
     lineage: Option<Lineage>,
     left: Option<Left>,
     /// When the current connection became suspect.
@@ -152,6 +157,7 @@ impl<T: Copy + Default> Link<T> {
             state: State::Wait,
             mode: Mode::Ended,
             lead: Lead::None,
+            asked_to_lead: Time::default(),
             queue: Backlog::default(),
             returned: Backlog::default(),
             current: None,
@@ -162,6 +168,7 @@ impl<T: Copy + Default> Link<T> {
             acked: 0,
             rtt: Duration::ZERO,
             lost: None,
+            asked_plain: false,
             lineage: None,
             left: None,
             suspect_since: Time::default(),
@@ -445,10 +452,11 @@ impl<T: Copy + Default> Link<T> {
         conn: ConnId,
         text: Option<String>,
     ) {
-        let text = text.unwrap_or_else(|| "the server closed the connection".to_owned());
+        let mut text = text.unwrap_or_else(|| "the server closed the connection".to_owned());
         if self.is_current(conn) {
             self.lose(cx, &text, false);
         } else {
+            text.push_str(self.hint_at_tls(cx, conn));
             self.on_attempt_failed(cx, conn, &dialing::Failure::Answered, text);
         }
     }
