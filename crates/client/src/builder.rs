@@ -1,6 +1,8 @@
 //! Options. None must be set: the promises hold by default.
 
 use std::path::PathBuf;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use redial_proto::{
@@ -9,7 +11,10 @@ use redial_proto::{
 
 use crate::client::Client;
 use crate::error::{CoreErrorKind, Error};
+use crate::policy::Policy;
 use crate::retry::RetryStrategy;
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
 use crate::url;
 
 /// How long [`Builder::connect`] waits for the first connection.
@@ -20,7 +25,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Builder {
     config: Config,
-    retry: Option<RetryStrategy>,
+    policy: Policy,
 }
 
 impl Builder {
@@ -42,8 +47,16 @@ impl Builder {
         Self::with_config(Config::new(Endpoint::Unix(path.into())))
     }
 
-    const fn with_config(config: Config) -> Self {
-        Self { config, retry: None }
+    fn with_config(config: Config) -> Self {
+        Self { config, policy: Policy::default() }
+    }
+
+    /// Secures connections with TLS. Default: with [`TlsConfig::new`] where the URL says `rediss://`, else none. Not for unix sockets.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.config.tls = matches!(self.config.endpoint, Endpoint::Tcp { .. });
+        self.policy.tls = Arc::new(tls);
+        self
     }
 
     /// User and password. Default: those of the URL, or none.
@@ -135,7 +148,7 @@ impl Builder {
         strategy: impl Fn(u32, &str) -> Option<Duration> + Send + Sync + 'static,
     ) -> Self {
         self.config.custom_retry = true;
-        self.retry = Some(RetryStrategy::new(strategy));
+        self.policy.retry = Some(RetryStrategy::new(strategy));
         self
     }
 
@@ -168,7 +181,7 @@ impl Builder {
         Err(redial_proto::Error::new(CoreErrorKind::Unreachable, Delivery::NotSent, text).into())
     }
 
-    pub(crate) fn into_parts(self) -> (Config, Option<RetryStrategy>) {
-        (self.config, self.retry)
+    pub(crate) fn into_parts(self) -> (Config, Policy) {
+        (self.config, self.policy)
     }
 }

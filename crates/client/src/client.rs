@@ -36,13 +36,13 @@ impl Drop for Handle {
 
 impl Client {
     /// Connects to the server that the URL names, with defaults for all else: `redis://[user:password@]host[:port][/database]`,
-    /// `redis+unix:///path/to/socket[?db=N]`.
+    /// `rediss://` for the same over TLS (feature `tls`), `redis+unix:///path/to/socket[?db=N]`.
     ///
     /// Returns when the first connection is ready. Cancel safe: nothing goes on when the future is dropped. Needs a tokio runtime with time and
     /// I/O enabled.
     ///
     /// # Errors
-    /// The URL is malformed; the server refuses the credentials; or no connection was ready within 10 s, with the reason of the last dial.
+    /// The URL is malformed; the server refuses the credentials; TLS can't be agreed; or no connection was ready within 10 s, with the reason of the last dial.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::builder(url)?.connect().await
     }
@@ -56,14 +56,14 @@ impl Client {
     }
 
     pub(crate) fn start(builder: Builder) -> Self {
-        let (config, retry) = builder.into_parts();
+        let (config, policy) = builder.into_parts();
         let budget = process::budget(&config.endpoint);
         let mailbox = Mailbox::new(Core::new(config, budget, fastrand::u64(..)));
         let hub = Arc::new(Hub::default());
         let client =
             Self(Arc::new(Handle { mailbox: Arc::clone(&mailbox), hub: Arc::clone(&hub) }));
         client.input(Input::Connect);
-        tokio::spawn(Driver::new(mailbox, hub, retry));
+        tokio::spawn(Driver::new(mailbox, hub, policy));
         client
     }
 
@@ -122,7 +122,8 @@ impl Client {
     /// Waits until the shared connection is ready. Cancel safe; no deadline.
     ///
     /// # Errors
-    /// The client was ended, or the server refuses it: wrong password, missing rights, no such database.
+    /// The client was ended, or the server refuses it: wrong password, missing rights, no such database, a certificate that is
+    /// refused.
     pub async fn ready(&self) -> Result<(), Error> {
         let mut events = self.events();
         let mut state = self.state();
@@ -135,9 +136,13 @@ impl Client {
             match events.next().await {
                 None => return Err(Error::closed("the client has ended")),
                 Some(Ok(event)) => {
-                    if let EventKind::DialFailed { cause, needs_attention: true, .. } = event.kind {
-                        let text = format!("the server refuses this client: {cause}");
-                        let kind = CoreErrorKind::Auth;
+                    if let EventKind::DialFailed { cause, needs_attention: true, kind, .. } =
+                        event.kind
+                    {
+                        let text = match kind {
+                            CoreErrorKind::Tls => cause,
+                            _ => format!("the server refuses this client: {cause}"),
+                        };
                         return Err(redial_proto::Error::new(
                             kind,
                             redial_proto::Delivery::NotSent,

@@ -47,6 +47,8 @@ pub enum ErrorKind {
     Server,
     /// No answer by the deadline.
     Timeout,
+    /// TLS can't be agreed: a certificate is refused, or one side speaks TLS and the other does not.
+    Tls,
     /// The server can't be reached.
     Unreachable,
 }
@@ -81,6 +83,7 @@ impl Error {
                 CoreErrorKind::Rejected => ErrorKind::Rejected,
                 CoreErrorKind::RetryBudget => ErrorKind::RetryBudget,
                 CoreErrorKind::Timeout => ErrorKind::Timeout,
+                CoreErrorKind::Tls => ErrorKind::Tls,
                 CoreErrorKind::Unreachable => ErrorKind::Unreachable,
                 _ => ErrorKind::Protocol,
             },

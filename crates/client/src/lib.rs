@@ -21,9 +21,14 @@ mod driver;
 mod error;
 mod events;
 mod pipeline;
+mod policy;
 mod request;
 mod retry;
 mod subscription;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_error;
 mod url;
 
 pub use redial_proto::{
@@ -40,3 +45,5 @@ pub use crate::events::Events;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};
 pub use crate::request::{Cmd, Request};
 pub use crate::subscription::{Message, Subscription};
+#[cfg(feature = "tls")]
+pub use crate::tls::TlsConfig;

@@ -1,4 +1,4 @@
-//! Connection URLs: `redis://[user:password@]host[:port][/database]` and `redis+unix:///path[?db=N]`, user and password percent-encoded.
+//! Connection URLs: `redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, and `redis+unix:///path[?db=N]`, user and password percent-encoded.
 
 use percent_encoding::percent_decode_str;
 use redial_proto::{Config, Credentials, Endpoint};
@@ -18,14 +18,17 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
     };
     match scheme {
         "redis" | "valkey" => tcp(rest),
+        #[cfg(feature = "tls")]
+        "rediss" | "valkeys" => tcp(rest).map(|config| Config { tls: true, ..config }),
         "redis+unix" | "unix" => unix(rest),
-        "rediss" | "valkeys" => Err(wrong(
-            "TLS is not supported by this version",
-            "use redis:// inside a trusted network",
-        )),
-        other => {
-            Err(wrong(&format!("the scheme {other:?} is unknown"), "use redis:// or redis+unix://"))
+        #[cfg(not(feature = "tls"))]
+        "rediss" | "valkeys" => {
+            Err(wrong("TLS is not built in", "enable the feature `tls` of the crate `redial`"))
         }
+        other => Err(wrong(
+            &format!("the scheme {other:?} is unknown"),
+            "use redis://, rediss:// (TLS) or redis+unix://",
+        )),
     }
 }
 
@@ -164,6 +167,8 @@ mod tests {
         assert_eq!(endpoint("redis://[::1]:7000"), "[::1]:7000");
         assert_eq!(endpoint("redis://[::1]"), "[::1]:6379");
         assert_eq!(endpoint("redis+unix:///run/r%20s.sock?db=3"), "unix:/run/r s.sock");
+        #[cfg(feature = "tls")]
+        assert!(parse("rediss://h").unwrap().tls && !parse("redis://h").unwrap().tls);
         let config = parse("redis://us%40er:p%3Aw%2F@h/7").unwrap();
         assert_eq!(config.session.database, 7);
         let credentials = config.session.credentials.unwrap();
@@ -179,7 +184,6 @@ mod tests {
         for (url, expected) in [
             ("localhost:6379", "no scheme"),
             ("http://h", "scheme \"http\""),
-            ("rediss://h", "TLS"),
             ("redis://", "no host"),
             ("redis://:secret@", "no host"),
             ("redis://h:0", "port"),

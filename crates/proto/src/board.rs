@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_leader_that_stands_still_is_followed_by_one_that_does_not() {
         let mut board = Board::default();
-        let at = |secs| Time::from_micros(secs * 1_000_000);
+        let at = |secs: u64| Time::from_micros(secs * 1_000_000);
         assert!(board.join(&endpoint(), 1, at(0)));
         assert!(!board.join(&endpoint(), 2, at(0)));
         assert!(!board.join(&endpoint(), 3, at(1)));

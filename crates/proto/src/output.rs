@@ -68,10 +68,20 @@ pub enum Output<T> {
         endpoint: Endpoint,
     },
     /// Begin the TLS handshake on this socket. Answered by Secured, DialFailed or DialRefused.
-    StartTls(ConnId),
+    StartTls {
+        /// Which socket.
+        conn: ConnId,
+        /// As it was dialed: the server's name is the host's.
+        endpoint: Endpoint,
+    },
     /// The TLS handshake on this socket is not answered: ask the same address on a socket of its own, in plain text, whether it speaks TLS at all. If
     /// it does not, that is a DialRefused; otherwise nothing is answered.
-    AskPlain(ConnId),
+    AskPlain {
+        /// Which dial.
+        conn: ConnId,
+        /// Where.
+        endpoint: Endpoint,
+    },
     /// Close a socket, or give up its dial; nothing more is heard of it.
     Close {
         /// Which.

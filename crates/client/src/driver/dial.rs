@@ -39,9 +39,23 @@ pub(crate) struct Resolver {
     last: Mutex<Vec<SocketAddr>>,
 }
 
-/// Opens a socket; the error says what was tried.
-pub(crate) async fn dial(resolver: Arc<Resolver>, endpoint: Endpoint) -> Result<Stream, String> {
-    match &endpoint {
+/// Why a dial came to nothing; the text says what was tried.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Another dial may succeed.
+    Failed(String),
+    /// No dial does before a configuration is changed.
+    #[cfg(feature = "tls")]
+    Refused(String),
+}
+
+/// Opens a socket.
+pub(crate) async fn dial(resolver: Arc<Resolver>, endpoint: Endpoint) -> Result<Stream, Failure> {
+    open(&resolver, &endpoint).await.map_err(Failure::Failed)
+}
+
+async fn open(resolver: &Resolver, endpoint: &Endpoint) -> Result<Stream, String> {
+    match endpoint {
         Endpoint::Tcp { host, port } => {
             let mut addresses = resolver.resolve(host, *port).await?;
             let first = resolver.dials.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
@@ -74,23 +88,23 @@ impl Resolver {
                 Ok(addresses)
             }
             Ok(_) => Err(format!("{host} has no addresses")),
-            Err(Failure::Refused(error)) => Err(format!(
+            Err(LookUp::Refused(error)) => Err(format!(
                 "can't resolve {host}: {error}; check the host name and the DNS of this machine"
             )),
-            Err(Failure::TooSlow) if last.is_empty() => {
+            Err(LookUp::TooSlow) if last.is_empty() => {
                 Err(format!("DNS did not answer for {host} within {RESOLVE_WITHIN:?}"))
             }
-            Err(Failure::TooSlow) => Ok(last.clone()),
+            Err(LookUp::TooSlow) => Ok(last.clone()),
         }
     }
 
-    async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LookUp> {
         let host = host.to_owned();
         let running = Arc::clone(&self.running);
         if running.fetch_add(1, Ordering::Relaxed) >= MOST_LOOKUPS {
             running.fetch_sub(1, Ordering::Relaxed);
             tokio::time::sleep(RESOLVE_WITHIN).await;
-            return Err(Failure::TooSlow);
+            return Err(LookUp::TooSlow);
         }
         // A task of its own: it goes on in the resolver's thread whether or not this dial still waits for it.
         let lookup = tokio::spawn(async move {
@@ -99,13 +113,13 @@ impl Resolver {
             found
         });
         match tokio::time::timeout(RESOLVE_WITHIN, lookup).await {
-            Ok(Ok(found)) => found.map_err(Failure::Refused),
-            Ok(Err(_)) | Err(_) => Err(Failure::TooSlow),
+            Ok(Ok(found)) => found.map_err(LookUp::Refused),
+            Ok(Err(_)) | Err(_) => Err(LookUp::TooSlow),
         }
     }
 }
 
-enum Failure {
+enum LookUp {
     Refused(io::Error),
     TooSlow,
 }

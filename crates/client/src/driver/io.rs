@@ -7,16 +7,22 @@ use std::task::{Context, Poll};
 
 use redial_proto::{ConnId, Endpoint, Event, Finding, Input, LinkId, Output, Time};
 
-use super::dial::{Resolver, dial};
+use super::dial::{Failure, Resolver, dial};
 use super::mailbox::State;
 use super::slots::Token;
 use super::socket::{Read, Socket, Stream};
+#[cfg(feature = "tls")]
+use super::tls::{ask_plain, secure};
 use crate::events::Hub;
+use crate::policy::Policy;
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
 
 /// Reads of one socket in one run; past it other sockets and callers get their turn.
 const MOST_READS: usize = 8;
 
-type Dialing = Pin<Box<dyn Future<Output = Result<Stream, String>> + Send>>;
+/// A step of a dial. `Ok(None)`: there is nothing to tell.
+type Dialing = Pin<Box<dyn Future<Output = Result<Option<Stream>, Failure>> + Send>>;
 
 /// What is to be done once the lock is released.
 pub(super) enum Action {
@@ -31,6 +37,8 @@ pub(super) enum Action {
 pub(super) struct Io {
     pub(super) hub: Arc<Hub>,
     resolver: Arc<Resolver>,
+    #[cfg(feature = "tls")]
+    tls: Arc<TlsConfig>,
     pub(super) sockets: Vec<Socket>,
     dials: Vec<(ConnId, Dialing)>,
     /// A dial that was never polled has not begun.
@@ -38,10 +46,13 @@ pub(super) struct Io {
 }
 
 impl Io {
-    pub(super) fn new(hub: Arc<Hub>) -> Self {
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "asked for TLS only"))]
+    pub(super) fn new(hub: Arc<Hub>, policy: &Policy) -> Self {
         Self {
             hub,
             resolver: Arc::default(),
+            #[cfg(feature = "tls")]
+            tls: Arc::clone(&policy.tls),
             sockets: Vec::new(),
             dials: Vec::new(),
             has_new_dials: false,
@@ -58,9 +69,23 @@ impl Io {
         match output {
             Output::Answer { .. } => {}
             Output::Dial { conn, endpoint } => {
-                self.has_new_dials = true;
-                self.dials.push((conn, Box::pin(dial(Arc::clone(&self.resolver), endpoint))));
+                let dial = dial(Arc::clone(&self.resolver), endpoint);
+                self.begin(conn, async { dial.await.map(Some) });
             }
+            #[cfg(feature = "tls")]
+            Output::StartTls { conn, endpoint } => {
+                let at = self.sockets.iter().position(|socket| socket.conn == conn);
+                let stream = at.map(|at| self.sockets.swap_remove(at).into_stream());
+                if let Some(Stream::Tcp(stream)) = stream {
+                    self.begin(conn, secure(Arc::clone(&self.tls), endpoint, stream));
+                }
+            }
+            #[cfg(feature = "tls")]
+            Output::AskPlain { conn, endpoint } => {
+                self.begin(conn, ask_plain(Arc::clone(&self.resolver), endpoint));
+            }
+            #[cfg(not(feature = "tls"))]
+            Output::StartTls { .. } | Output::AskPlain { .. } => {}
             Output::Close { conn, reset } => {
                 self.dials.retain(|(dialing, _)| *dialing != conn);
                 if let Some(at) = self.sockets.iter().position(|socket| socket.conn == conn) {
@@ -89,6 +114,15 @@ impl Io {
         None
     }
 
+    fn begin(
+        &mut self,
+        conn: ConnId,
+        step: impl Future<Output = Result<Option<Stream>, Failure>> + Send + 'static,
+    ) {
+        self.has_new_dials = true;
+        self.dials.push((conn, Box::pin(step)));
+    }
+
     pub(super) fn poll_dials(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) {
         let mut at = 0;
         while let Some((conn, dialing)) = self.dials.get_mut(at) {
@@ -99,11 +133,19 @@ impl Io {
             let conn = *conn;
             drop(self.dials.swap_remove(at));
             match outcome {
-                Ok(stream) => {
+                Ok(Some(stream)) => {
+                    let is_secured = stream.is_secured();
                     self.sockets.push(Socket::new(conn, stream));
-                    inputs.push(Input::Connected(conn));
+                    inputs.push(if is_secured {
+                        Input::Secured(conn)
+                    } else {
+                        Input::Connected(conn)
+                    });
                 }
-                Err(text) => inputs.push(Input::DialFailed(conn, text)),
+                Ok(None) => {}
+                Err(Failure::Failed(text)) => inputs.push(Input::DialFailed(conn, text)),
+                #[cfg(feature = "tls")]
+                Err(Failure::Refused(text)) => inputs.push(Input::DialRefused(conn, text)),
             }
         }
     }
@@ -120,6 +162,11 @@ impl Io {
                     Poll::Ready(Read::Bytes(bytes)) => inputs.push(Input::Read(socket.conn, bytes)),
                     Poll::Ready(Read::End(text)) => {
                         inputs.push(Input::Closed(socket.conn, text));
+                        break;
+                    }
+                    #[cfg(feature = "tls")]
+                    Poll::Ready(Read::Refused(text)) => {
+                        inputs.push(Input::DialRefused(socket.conn, text));
                         break;
                     }
                 }

@@ -1,6 +1,6 @@
 //! What moves bytes: callers hand commands in at [`mailbox`], [`task`] runs the sockets. Every decision is the core's.
 
-mod dial;
+pub(crate) mod dial;
 mod io;
 pub(crate) mod mailbox;
 pub(crate) mod process;
@@ -8,3 +8,5 @@ pub(crate) mod slots;
 mod socket;
 pub(crate) mod task;
 mod tcp_info;
+#[cfg(feature = "tls")]
+mod tls;

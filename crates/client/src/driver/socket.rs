@@ -12,6 +12,9 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+
 /// Read buffers begin small, since most connections are idle, and grow while reads fill them.
 const FIRST_BUFFER: usize = 4 * 1024;
 const LARGEST_BUFFER: usize = 256 * 1024;
@@ -25,21 +28,26 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    /// Boxed, since it is ten times as large as the others.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
 }
 
 macro_rules! delegate {
-    ($self:expr, $stream:ident => $call:expr) => {
+    ($self:expr, $stream:ident => $call:expr, $tls:ident => $tls_call:expr) => {
         match $self {
             Stream::Tcp($stream) => $call,
             #[cfg(unix)]
             Stream::Unix($stream) => $call,
+            #[cfg(feature = "tls")]
+            Stream::Tls($tls) => $tls_call,
         }
     };
 }
 
 impl Stream {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))
+        delegate!(self, stream => Pin::new(stream).poll_read(cx, buf), tls => tls.poll_read(cx, buf))
     }
 
     fn poll_write(
@@ -48,8 +56,30 @@ impl Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match slices {
-            [one] => delegate!(self, stream => Pin::new(stream).poll_write(cx, one)),
-            many => delegate!(self, stream => Pin::new(stream).poll_write_vectored(cx, many)),
+            [one] => {
+                delegate!(self, stream => Pin::new(stream).poll_write(cx, one), tls => tls.poll_write(cx, slices))
+            }
+            many => {
+                delegate!(self, stream => Pin::new(stream).poll_write_vectored(cx, many), tls => tls.poll_write(cx, many))
+            }
+        }
+    }
+
+    pub(super) const fn is_secured(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return matches!(self, Self::Tls(_));
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// The TCP connection, with or without TLS on it.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Some(tls.tcp()),
         }
     }
 }
@@ -74,6 +104,9 @@ pub(crate) enum Read {
     Bytes(BytesMut),
     /// Closed by the peer, or broken: the reason.
     End(Option<String>),
+    /// The server refuses us for good; what it wants.
+    #[cfg(feature = "tls")]
+    Refused(String),
 }
 
 impl Socket {
@@ -94,7 +127,16 @@ impl Socket {
     }
 
     pub(crate) fn has_outgoing(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(tls) = &self.stream {
+            return !self.outgoing.is_empty() || tls.has_outgoing();
+        }
         !self.outgoing.is_empty()
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
     }
 
     /// Writes as much as the kernel takes now; gives how many bytes that were.
@@ -119,6 +161,11 @@ impl Socket {
                 }
             }
         }
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(tls) = &mut self.stream {
+            // Encrypted is not written.
+            return tls.take_written(cx);
+        }
         Ok(total)
     }
 
@@ -139,8 +186,8 @@ impl Socket {
             return Poll::Pending;
         }
         // Before a buffer is taken for it: mostly there is nothing to read.
-        let ready = delegate!(&self.stream, stream => stream.poll_read_ready(cx));
-        if ready.is_pending() {
+        let is_pending = delegate!(&self.stream, stream => stream.poll_read_ready(cx).is_pending(), tls => tls.poll_read_ready(cx).is_pending());
+        if is_pending {
             return Poll::Pending;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -170,7 +217,7 @@ impl Socket {
             }
             Poll::Ready(outcome) => {
                 self.is_over = true;
-                Poll::Ready(Read::End(outcome.err().map(|error| error.to_string())))
+                Poll::Ready(outcome.err().map_or(Read::End(None), |error| self.end(&error)))
             }
             Poll::Pending => {
                 // An idle connection keeps no buffer.
@@ -180,6 +227,23 @@ impl Socket {
                 Poll::Pending
             }
         }
+    }
+
+    #[cfg(feature = "tls")]
+    fn end(&self, error: &io::Error) -> Read {
+        match (&self.stream, error.kind()) {
+            // A server that dies has no time to say goodbye in TLS.
+            (Stream::Tls(_), io::ErrorKind::UnexpectedEof) => Read::End(None),
+            (Stream::Tls(_), _) => crate::tls_error::of_refusal(error)
+                .map_or_else(|| Read::End(Some(error.to_string())), Read::Refused),
+            _ => Read::End(Some(error.to_string())),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "with TLS it depends on the stream")]
+    fn end(&self, error: &io::Error) -> Read {
+        Read::End(Some(error.to_string()))
     }
 
     /// True if what was read has not come back yet.
@@ -199,12 +263,14 @@ impl Socket {
             Stream::Tcp(stream) => super::tcp_info::read(stream),
             #[cfg(unix)]
             Stream::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => super::tcp_info::read(tls.tcp()).map(|info| tls.translate(info)),
         }
     }
 
     /// Closes; with `reset` nothing that our kernel still holds is delivered later.
     pub(crate) fn close(self, reset: bool) {
-        if let (Stream::Tcp(stream), true) = (&self.stream, reset) {
+        if let (Some(stream), true) = (self.stream.tcp(), reset) {
             // Where it fails the socket is closed in the ordinary way, which the fence and the server's own checks still cover.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }

@@ -16,6 +16,7 @@ use super::mailbox::Mailbox;
 use super::process;
 use super::socket::Socket;
 use crate::events::Hub;
+use crate::policy::Policy;
 use crate::retry::RetryStrategy;
 
 /// Runs of the loop in one poll.
@@ -38,12 +39,12 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, retry: Option<RetryStrategy>) -> Self {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, policy: Policy) -> Self {
         let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
         Self {
             mailbox,
-            retry,
-            io: Io::new(hub),
+            io: Io::new(hub, &policy),
+            retry: policy.retry,
             inputs: Vec::new(),
             actions: Vec::new(),
             wakers: Vec::new(),

@@ -50,7 +50,8 @@ impl<T: Copy + Default> Link<T> {
         if at <= cx.now {
             attempt.stage = Stage::Securing;
             attempt.tls_progress = Some(cx.now);
-            cx.outputs.push_back(Output::StartTls(attempt.id));
+            let (conn, endpoint) = (attempt.id, self.endpoint.clone());
+            cx.outputs.push_back(Output::StartTls { conn, endpoint });
         } else {
             self.timers.set_no_later(Timer::Attempts, at);
         }
@@ -82,7 +83,8 @@ impl<T: Copy + Default> Link<T> {
             && let Some(attempt) = self.attempts.iter().find(is_silent)
         {
             self.asked_plain = true;
-            cx.outputs.push_back(Output::AskPlain(attempt.id));
+            let (conn, endpoint) = (attempt.id, self.endpoint.clone());
+            cx.outputs.push_back(Output::AskPlain { conn, endpoint });
         }
     }
 
