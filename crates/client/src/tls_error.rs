@@ -6,10 +6,8 @@ use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::driver::dial::Failure;
+use crate::driver::other_way::SPEAKS_NO_TLS;
 use crate::tls::TlsConfig;
-
-pub(crate) const SPEAKS_NO_TLS: &str =
-    "this port speaks no TLS, and it was asked to: use redis://, or the server's TLS port";
 
 /// Of a handshake that failed.
 pub(crate) fn of_handshake(
@@ -90,7 +88,7 @@ fn of_alert(alert: AlertDescription, config: Option<&TlsConfig>) -> Option<Strin
         ),
         A::UnknownCA => "the server does not trust the authority of the client certificate: use one that its tls-ca-cert-file has issued".to_owned(),
         A::CertificateExpired => "the server finds the client certificate expired: renew it".to_owned(),
-        A::BadCertificate | A::CertificateUnknown | A::CertificateRevoked | A::UnsupportedCertificate | A::AccessDenied => {
+        A::BadCertificate | A::DecryptError | A::CertificateUnknown | A::CertificateRevoked | A::UnsupportedCertificate | A::AccessDenied => {
             format!("the server refuses the client certificate ({alert:?}): use another one")
         }
         A::UnrecognisedName => "the server knows nothing of the name that it was asked for: check the host, or `TlsConfig::server_name`".to_owned(),

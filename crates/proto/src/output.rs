@@ -74,13 +74,15 @@ pub enum Output<T> {
         /// As it was dialed: the server's name is the host's.
         endpoint: Endpoint,
     },
-    /// The TLS handshake on this socket is not answered: ask the same address on a socket of its own, in plain text, whether it speaks TLS at all. If
-    /// it does not, that is a DialRefused; otherwise nothing is answered.
-    AskPlain {
+    /// Nothing answers here as it is asked: ask the same endpoint in the other way, on a socket of its own. Answered by DialRefused if it understands that;
+    /// otherwise by DialFailed without TLS, and with TLS by nothing, since the handshake goes on beside it.
+    AskOtherWay {
         /// Which dial.
         conn: ConnId,
         /// Where.
         endpoint: Endpoint,
+        /// TLS is configured, so that plain text is the other way.
+        tls: bool,
     },
     /// Close a socket, or give up its dial; nothing more is heard of it.
     Close {

@@ -172,7 +172,14 @@ impl World {
             Output::Dial { conn, .. } => self.on_dial(client, conn),
             // No cryptography here: a socket that is connected is secured as soon as that is asked for.
             Output::StartTls { conn, .. } => self.input(client, Input::Secured(conn)),
-            Output::AskPlain { .. } => {}
+            Output::AskOtherWay { conn, tls, .. } => {
+                if !tls {
+                    self.input(
+                        client,
+                        Input::DialFailed(conn, "closed, and no TLS either".to_owned()),
+                    );
+                }
+            }
             Output::Close { conn, reset } => self.close(client, conn, reset),
             Output::Inspect(conn) => {
                 let pipe = self.clients[client].sockets.iter().find(|s| s.conn == conn);

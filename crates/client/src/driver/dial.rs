@@ -45,7 +45,6 @@ pub(crate) enum Failure {
     /// Another dial may succeed.
     Failed(String),
     /// No dial does before a configuration is changed.
-    #[cfg(feature = "tls")]
     Refused(String),
 }
 

@@ -9,10 +9,11 @@ use redial_proto::{ConnId, Endpoint, Event, Finding, Input, LinkId, Output, Time
 
 use super::dial::{Failure, Resolver, dial};
 use super::mailbox::State;
+use super::other_way;
 use super::slots::Token;
 use super::socket::{Read, Socket, Stream};
 #[cfg(feature = "tls")]
-use super::tls::{ask_plain, secure};
+use super::tls::secure;
 use crate::events::Hub;
 use crate::policy::Policy;
 #[cfg(feature = "tls")]
@@ -80,12 +81,11 @@ impl Io {
                     self.begin(conn, secure(Arc::clone(&self.tls), endpoint, stream));
                 }
             }
-            #[cfg(feature = "tls")]
-            Output::AskPlain { conn, endpoint } => {
-                self.begin(conn, ask_plain(Arc::clone(&self.resolver), endpoint));
-            }
             #[cfg(not(feature = "tls"))]
-            Output::StartTls { .. } | Output::AskPlain { .. } => {}
+            Output::StartTls { .. } => {}
+            Output::AskOtherWay { conn, endpoint, tls } => {
+                self.begin(conn, other_way::ask(Arc::clone(&self.resolver), endpoint, tls));
+            }
             Output::Close { conn, reset } => {
                 self.dials.retain(|(dialing, _)| *dialing != conn);
                 if let Some(at) = self.sockets.iter().position(|socket| socket.conn == conn) {
@@ -144,7 +144,6 @@ impl Io {
                 }
                 Ok(None) => {}
                 Err(Failure::Failed(text)) => inputs.push(Input::DialFailed(conn, text)),
-                #[cfg(feature = "tls")]
                 Err(Failure::Refused(text)) => inputs.push(Input::DialRefused(conn, text)),
             }
         }

@@ -3,6 +3,7 @@
 pub(crate) mod dial;
 mod io;
 pub(crate) mod mailbox;
+pub(crate) mod other_way;
 pub(crate) mod process;
 pub(crate) mod slots;
 mod socket;

@@ -8,15 +8,15 @@ use std::task::{Context, Poll, ready};
 
 use redial_proto::{Endpoint, TcpInfo};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::dial::{Failure, Resolver, dial};
+use super::dial::Failure;
 use super::socket::Stream;
 use crate::tls::TlsConfig;
-use crate::tls_error::{self, SPEAKS_NO_TLS};
+use crate::tls_error;
 
 /// A TCP stream that counts what its kernel has taken.
 #[derive(Debug)]
@@ -67,24 +67,6 @@ fn server_name(config: &TlsConfig, endpoint: &Endpoint) -> Result<ServerName<'st
                 )
             }),
         Endpoint::Unix(_) => Err("TLS is for TCP; a unix socket needs none".to_owned()),
-    }
-}
-
-/// Asks in plain text, on a socket of its own, whether a port speaks TLS at all.
-pub(super) async fn ask_plain(
-    resolver: Arc<Resolver>,
-    endpoint: Endpoint,
-) -> Result<Option<Stream>, Failure> {
-    let Ok(Stream::Tcp(mut stream)) = dial(resolver, endpoint).await else { return Ok(None) };
-    let mut first = [0; 1];
-    let asked = async {
-        stream.write_all(b"PING\r\n").await?;
-        stream.read_exact(&mut first).await
-    };
-    // Replies and errors of RESP; TLS would answer with an alert, and a hung server not at all.
-    match (asked.await, first) {
-        (Ok(_), [b'+' | b'-']) => Err(Failure::Refused(SPEAKS_NO_TLS.to_owned())),
-        _ => Ok(None),
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redial_resp::{Bytes, Frame, Limits, Scanner};
+#[cfg(feature = "tls")]
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -42,6 +44,24 @@ impl Fake {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Answers a client's handshake on a stream of any kind.
+#[cfg(feature = "tls")]
+pub(crate) async fn answer_handshake(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let mut scanner = Scanner::new(Limits::default());
+    let mut read = bytes::BytesMut::new();
+    loop {
+        while let Ok(Some(len)) = scanner.scan(&read) {
+            let frame = Frame::from_scanned(Bytes::from(read.split_to(len)));
+            let words: Vec<String> = frame.decode().unwrap();
+            stream.write_all(&usual(&words)).await.unwrap();
+            if words == ["PING"] {
+                return stream.flush().await.unwrap();
+            }
+        }
+        assert!(stream.read_buf(&mut read).await.unwrap() > 0);
     }
 }
 

@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod basics;
+#[cfg(feature = "tls")]
+mod certificates;
 mod fake;
 mod hostile;
 mod outages;
 mod process;
+#[cfg(feature = "tls")]
+mod tls;

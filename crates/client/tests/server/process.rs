@@ -10,6 +10,12 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
     dir: TempDir,
+    #[cfg(feature = "tls")]
+    args: Vec<String>,
+}
+
+fn binary() -> String {
+    std::env::var("REDIAL_SERVER").unwrap_or_else(|_| "redis-server".into())
 }
 
 fn free_port() -> u16 {
@@ -22,19 +28,42 @@ impl Server {
     }
 
     pub(crate) fn start_on(port: u16, args: &[&str]) -> Self {
+        let listen = ["--port".to_owned(), port.to_string()].into_iter();
+        let args: Vec<_> = listen.chain(args.iter().map(ToString::to_string)).collect();
+        Self::start_again(port, &args)
+    }
+
+    /// A server that speaks TLS only.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_tls(args: &[&str]) -> Self {
+        let port = free_port();
+        let tls_port = port.to_string();
+        let listen = ["--port", "0", "--tls-port", &tls_port];
+        let args: Vec<_> = listen.iter().chain(args).map(ToString::to_string).collect();
+        Self::start_again(port, &args)
+    }
+
+    /// Whether the binary was built with TLS: without, the option is unknown to it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn has_tls() -> bool {
+        let output =
+            Command::new(binary()).args(["--tls-port", "0", "--nonsense"]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).contains("'nonsense'")
+    }
+
+    /// With what it was started.
+    #[cfg(feature = "tls")]
+    pub(crate) fn args(&self) -> Vec<String> {
+        self.args.clone()
+    }
+
+    /// With all its arguments, as another had them.
+    pub(crate) fn start_again(port: u16, args: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let binary = std::env::var("REDIAL_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let binary = binary();
         let child = Command::new(&binary)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args([
                 "--dir",
                 dir.path().to_str().unwrap(),
@@ -48,7 +77,13 @@ impl Server {
             .unwrap_or_else(|error| {
                 panic!("can't start {binary} ({error}); `cargo xtask setup` installs it")
             });
-        let server = Self { child, port, dir };
+        let server = Self {
+            child,
+            port,
+            dir,
+            #[cfg(feature = "tls")]
+            args: args.to_vec(),
+        };
         let until = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < until, "the server did not come up");

@@ -221,7 +221,7 @@ impl<T: Copy + Default> Link<T> {
         self.mode = Mode::Serving;
         self.lost = None;
         self.cause = None;
-        self.asked_plain = true;
+        self.asked_other_way = true;
         self.acked = 0;
         self.rtt = Duration::ZERO;
         self.backoff.reset();

@@ -390,7 +390,7 @@ impl<T: Copy + Default> Link<T> {
             self.on_attempt_failed(cx, id, &Failure::Unanswered, text.to_owned());
         }
         if cx.config.tls {
-            self.ask_plain(cx);
+            self.ask_silent(cx);
             self.secure_next(cx);
         }
         for attempt in std::mem::take(&mut self.attempts) {

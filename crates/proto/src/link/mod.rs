@@ -131,7 +131,7 @@ pub(crate) struct Link<T> {
     /// The last server, when its connection was lost with requests in flight: to be fenced if it is the next one too.
     lost: Option<Server>,
     /// Whether the endpoint speaks TLS needs no asking: it has been asked, or has served.
-    asked_plain: bool,
+    asked_other_way: bool,
     lineage: Option<Lineage>,
     left: Option<Left>,
     /// When the current connection became suspect.
@@ -168,7 +168,7 @@ impl<T: Copy + Default> Link<T> {
             acked: 0,
             rtt: Duration::ZERO,
             lost: None,
-            asked_plain: false,
+            asked_other_way: false,
             lineage: None,
             left: None,
             suspect_since: Time::default(),
@@ -455,7 +455,7 @@ impl<T: Copy + Default> Link<T> {
         let mut text = text.unwrap_or_else(|| "the server closed the connection".to_owned());
         if self.is_current(conn) {
             self.lose(cx, &text, false);
-        } else {
+        } else if !self.ask_closed(cx, conn) {
             text.push_str(self.hint_at_tls(cx, conn));
             self.on_attempt_failed(cx, conn, &dialing::Failure::Answered, text);
         }

@@ -23,8 +23,8 @@ const NEXT_AFTER: Duration = Duration::from_millis(100);
 const NEXT_AFTER_ROUND_TRIPS: u32 = 4;
 
 /// A port that speaks no TLS may wait for the rest of what it takes for a command, and looks like a hung server. After this long it is asked
-/// in plain text: once an outage, and never where TLS has worked before.
-const ASK_PLAIN_AFTER: Duration = Duration::from_secs(1);
+/// in plain text: once, and never where TLS has worked before.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) const TLS_UNANSWERED: &str = "connected, but the TLS handshake was not answered";
 pub(super) const PORT_SPEAKS_TLS: &str = "this port speaks TLS, and it was asked without: use rediss:// (or `Builder::tls`), or the server's plain port";
@@ -65,26 +65,47 @@ impl<T: Copy + Default> Link<T> {
         shake_within: Duration,
     ) -> Time {
         let look = match (&attempt.stage, attempt.tls_progress) {
-            (Stage::Securing, Some(begun)) if !self.asked_plain => begun + ASK_PLAIN_AFTER,
+            (Stage::Securing, Some(begun)) if !self.asked_other_way => begun + ASK_AFTER,
             (Stage::Connected, _) => self.next_handshake_at().unwrap_or(now).max(now),
             _ => Time::NEVER,
         };
         look.min(attempt.since + shake_within)
     }
 
-    /// Asks a port that does not answer TLS whether it speaks it at all.
-    pub(super) fn ask_plain(&mut self, cx: &mut Context<'_, T>) {
+    /// Asks a port that does not answer a TLS handshake in plain text.
+    pub(super) fn ask_silent(&mut self, cx: &mut Context<'_, T>) {
         let now = cx.now;
         let is_silent = |attempt: &&Attempt<T>| {
             let waited = attempt.tls_progress.map(|begun| now.since(begun));
-            matches!(attempt.stage, Stage::Securing) && waited >= Some(ASK_PLAIN_AFTER)
+            matches!(attempt.stage, Stage::Securing) && waited >= Some(ASK_AFTER)
         };
-        if !self.asked_plain
-            && let Some(attempt) = self.attempts.iter().find(is_silent)
-        {
-            self.asked_plain = true;
-            let (conn, endpoint) = (attempt.id, self.endpoint.clone());
-            cx.outputs.push_back(Output::AskPlain { conn, endpoint });
+        if let Some(conn) = self.attempts.iter().find(is_silent).map(|attempt| attempt.id) {
+            self.ask_other_way(cx, conn);
+        }
+    }
+
+    /// Asks a port that closes the connection at HELLO whether it speaks TLS. True if the dial now waits for that.
+    pub(super) fn ask_closed(&mut self, cx: &mut Context<'_, T>, conn: ConnId) -> bool {
+        let is_unheard = |attempt: &&mut Attempt<T>| {
+            let unheard =
+                matches!(&attempt.stage, Stage::Shaking(shaken) if !shaken.handshake.has_heard());
+            attempt.id == conn && unheard
+        };
+        if cx.config.tls || self.asked_other_way {
+            return false;
+        }
+        let Some(attempt) = self.attempts.iter_mut().find(is_unheard) else { return false };
+        attempt.stage = Stage::Connecting;
+        attempt.since = cx.now;
+        self.ask_other_way(cx, conn);
+        true
+    }
+
+    fn ask_other_way(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
+        if !self.asked_other_way {
+            self.asked_other_way = true;
+            let (endpoint, tls) = (self.endpoint.clone(), cx.config.tls);
+            cx.outputs.push_back(Output::AskOtherWay { conn, endpoint, tls });
         }
     }
 
