@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use redial_proto::{Class, Delivery, RequestOptions, Resend};
+use redial_proto::{Class, Core, RequestOptions, Resend};
 use redial_resp::{Command, Frame, FromReply, OwnedValue};
 
 use crate::arg::ToArg;
 use crate::buffers;
 use crate::client::Handle;
-use crate::driver::slots::{Reply, Token};
-use crate::error::{CoreErrorKind, Error};
+use crate::driver::slots::{Batch, Reply, Token};
+use crate::error::Error;
 
 /// Commands that are written together and answered together. Not a transaction: others' commands may run in between, and each command
 /// succeeds or fails for itself.
@@ -21,7 +21,8 @@ use crate::error::{CoreErrorKind, Error};
 #[derive(Debug)]
 pub struct Pipeline {
     handle: Arc<Handle>,
-    commands: Commands,
+    /// Boxed, because a pipeline is moved with each of its words.
+    commands: Box<Commands>,
     options: RequestOptions,
 }
 
@@ -30,6 +31,8 @@ pub struct Pipeline {
 struct Commands {
     encoded: Vec<u8>,
     sealed: Vec<Sealed>,
+    /// Name and class of the last one whose name says all: pipelines repeat themselves.
+    known: (Vec<u8>, Class),
     /// The one that arguments are still added to.
     open: Option<Command>,
 }
@@ -37,12 +40,18 @@ struct Commands {
 /// A command that is complete.
 #[derive(Debug)]
 enum Sealed {
-    /// Ends here in the encoded bytes.
-    Encoded { end: usize, class: Class },
+    /// So many of the encoded bytes.
+    Encoded { len: usize, class: Class },
     /// Blocks, or has large arguments that are not copied.
     Whole(Box<Command>),
     /// Can't be sent.
     Refused(redial_proto::Error),
+}
+
+impl Sealed {
+    const fn is_encoded(&self) -> bool {
+        matches!(self, Self::Encoded { .. })
+    }
 }
 
 impl Commands {
@@ -56,7 +65,7 @@ impl Commands {
 
     /// Completes a command; gives its buffer for the next.
     fn seal(&mut self, command: Command) -> Vec<u8> {
-        let sealed = match (redial_proto::check(&command), command.as_contiguous()) {
+        let sealed = match (self.check(&command), command.as_contiguous()) {
             (Err(error), _) => Sealed::Refused(error),
             (Ok(class), Some(bytes)) if !class.is(Class::BLOCKING) => {
                 self.encoded.extend_from_slice(bytes);
@@ -65,7 +74,7 @@ impl Commands {
                 } else {
                     class.without_idempotent()
                 };
-                Sealed::Encoded { end: self.encoded.len(), class }
+                Sealed::Encoded { len: bytes.len(), class }
             }
             (Ok(_), _) => {
                 self.sealed.push(Sealed::Whole(Box::new(command)));
@@ -74,6 +83,20 @@ impl Commands {
         };
         self.sealed.push(sealed);
         command.into_buffer()
+    }
+
+    fn check(&mut self, command: &Command) -> Result<Class, redial_proto::Error> {
+        let (name, class) = &self.known;
+        if command.name() == name.as_slice() && command.too_large().is_none() {
+            return Ok(*class);
+        }
+        let class = redial_proto::check(command)?;
+        if !class.is(Class::CONTAINER) {
+            self.known.0.clear();
+            self.known.0.extend_from_slice(command.name());
+            self.known.1 = class;
+        }
+        Ok(class)
     }
 
     fn close(&mut self) {
@@ -85,12 +108,8 @@ impl Commands {
 }
 
 impl Pipeline {
-    pub(crate) const fn new(handle: Arc<Handle>) -> Self {
-        Self {
-            handle,
-            commands: Commands { encoded: Vec::new(), sealed: Vec::new(), open: None },
-            options: RequestOptions { timeout: None, resend: None },
-        }
+    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+        Self { handle, commands: Box::default(), options: RequestOptions::default() }
     }
 
     /// Begins the next command.
@@ -159,6 +178,15 @@ impl std::future::IntoFuture for Pipeline {
 pub struct OwnedReply(Frame);
 
 impl OwnedReply {
+    #[inline]
+    pub(crate) fn from_reply(reply: Reply) -> Result<Self, Error> {
+        let frame = reply?;
+        match frame.error() {
+            Some(error) => Err(Error::server(&error.to_string())),
+            None => Ok(Self(frame)),
+        }
+    }
+
     /// The reply as a type of the caller's.
     ///
     /// # Errors
@@ -176,6 +204,25 @@ impl OwnedReply {
     }
 }
 
+/// Submits commands that are encoded one behind the other, the first as `token`. Gives the bytes behind them.
+fn submit_run<'a>(
+    core: &mut Core<Token>,
+    batch: &mut Batch,
+    encoded: &'a [u8],
+    run: &[Sealed],
+    token: Token,
+    options: &RequestOptions,
+) -> &'a [u8] {
+    let mut end = 0;
+    let commands = (token.index()..).zip(run).filter_map(|(index, command)| {
+        let Sealed::Encoded { len, class } = command else { return None };
+        end += len;
+        Some((end, *class, token.nth(index)))
+    });
+    core.submit_encoded(encoded, commands, options, |token, result| batch.note(token, result));
+    encoded.get(end..).unwrap_or_default()
+}
+
 /// A pipeline that was sent; resolves to the outcome of each command.
 #[must_use = "futures do nothing unless they are awaited"]
 #[derive(Debug)]
@@ -186,52 +233,32 @@ pub struct PipelineRequest {
 
 #[derive(Debug)]
 enum State {
-    New(Commands, RequestOptions),
+    New(Box<Commands>, RequestOptions),
     Waiting(Token),
     Done,
 }
 
 impl PipelineRequest {
-    fn submit(&mut self, commands: Commands, options: &RequestOptions) -> Token {
+    fn submit(&mut self, commands: &Commands, options: &RequestOptions) -> Token {
         let Commands { encoded, sealed, .. } = commands;
         self.handle.mailbox.with(|state| {
             let token = state.slots.wait_batch(sealed.len());
             let Some(batch) = state.slots.batch(token) else { return token };
-            let mut begin = 0;
-            for (index, command) in (0_u32..).zip(sealed) {
-                let token = token.nth(index);
-                let submitted = match command {
-                    Sealed::Encoded { end, class } => {
-                        let bytes = encoded.get(begin..end).unwrap_or_default();
-                        begin = end;
-                        state.core.submit_encoded(class, bytes, token, options)
+            let mut encoded = encoded.as_slice();
+            for run in sealed.chunk_by(|one, next| one.is_encoded() && next.is_encoded()) {
+                let token = token.nth(batch.noted());
+                match run {
+                    [Sealed::Whole(command)] => {
+                        batch.note(token, state.core.submit(command, token, options));
                     }
-                    Sealed::Whole(command) => state.core.submit(&command, token, options),
-                    Sealed::Refused(error) => Err(error),
-                };
-                batch.ids.push(submitted.as_ref().ok().copied());
-                if let Err(error) = submitted {
-                    batch.settle(index, Err(error));
+                    [Sealed::Refused(error)] => batch.note(token, Err(error.clone())),
+                    run => {
+                        encoded = submit_run(&mut state.core, batch, encoded, run, token, options)
+                    }
                 }
             }
             token
         })
-    }
-}
-
-fn outcome(reply: Option<Reply>) -> Result<OwnedReply, Error> {
-    match reply {
-        Some(Ok(frame)) => match frame.error() {
-            Some(error) => Err(Error::server(&error.to_string())),
-            None => Ok(OwnedReply(frame)),
-        },
-        Some(Err(error)) => Err(error.into()),
-        None => Err(redial_proto::Error::new(
-            CoreErrorKind::Closed,
-            Delivery::Unknown,
-            "the reply was lost",
-        )
-        .into()),
     }
 }
 
@@ -241,12 +268,12 @@ impl Future for PipelineRequest {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let token = match std::mem::replace(&mut this.state, State::Done) {
-            State::New(commands, options) => this.submit(commands, &options),
+            State::New(commands, options) => this.submit(&commands, &options),
             State::Waiting(token) => token,
             State::Done => return Poll::Pending,
         };
         match this.handle.mailbox.lock().slots.poll_batch(token, cx.waker()) {
-            Some(replies) => Poll::Ready(replies.into_iter().map(outcome).collect()),
+            Some(outcomes) => Poll::Ready(outcomes),
             None => {
                 this.state = State::Waiting(token);
                 Poll::Pending

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use redial_resp::Command;
+use redial_resp::{Command, Frame};
 
 use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
@@ -139,19 +139,34 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.accept(class, Body::Command(command), token, options)
     }
 
-    /// Accepts a command that is encoded already; of class `class`, which is neither STATE nor BLOCKING (see [`crate::check`]), and with IDEMPOTENT only
-    /// if its options allow it. Otherwise as [`Self::submit`].
-    ///
-    /// # Errors
-    /// As [`Self::submit`].
+    /// Accepts commands that are encoded one behind the other, as [`Self::submit`] would one after the other, and tells `each` of what became of
+    /// them. `commands` says of each where it ends in `encoded`, its class, which is neither STATE nor BLOCKING (see [`crate::check`]) and has
+    /// IDEMPOTENT only if its options allow it, and its token.
     pub fn submit_encoded(
         &mut self,
-        class: Class,
         encoded: &[u8],
-        token: T,
+        commands: impl Iterator<Item = (usize, Class, T)>,
         options: &RequestOptions,
-    ) -> Result<RequestId, Error> {
-        self.accept(class, Body::Encoded(encoded), token, options)
+        mut each: impl FnMut(T, Result<RequestId, Error>),
+    ) {
+        let template = self.entry(Class::default(), T::default(), options);
+        let node = self.topology.route(Body::Encoded(encoded));
+        let link = self.links.first_mut().filter(|link| link.node == node && !self.quitting);
+        if let Some((base, in_flight)) = link.and_then(|link| link.write_run(&template, encoded)) {
+            for (end, class, token) in commands {
+                let (seq, end) = (self.ids.request(), base + end as u64);
+                let meta = Meta { class, ..template.meta };
+                in_flight.push_written(Entry { seq, token, end, meta, ..template });
+                each(token, Ok(RequestId(seq)));
+            }
+            return;
+        }
+        let mut begin = 0;
+        for (end, class, token) in commands {
+            let body = Body::Encoded(encoded.get(begin..end).unwrap_or_default());
+            begin = end;
+            each(token, self.accept(class, body, token, options));
+        }
     }
 
     fn entry(&mut self, class: Class, token: T, options: &RequestOptions) -> Entry<T> {
@@ -178,11 +193,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
         let entry = self.entry(class, token, options);
-        let mut cx = context!(self);
-        let node = cx.topology.route(body);
+        let node = self.topology.route(body);
         let link = self.links.first_mut().filter(|link| link.node == node);
         let Some(link) = link else { return Err(Error::invalid("the topology names no link")) };
-        link.accept(&mut cx, entry, body)?;
+        if !link.write_at_once(entry, body) {
+            link.accept(&mut context!(self), entry, body)?;
+        }
         Ok(RequestId(entry.seq))
     }
 
@@ -269,9 +285,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     /// Handles something that happened.
     pub fn handle_input(&mut self, now: Time, input: Input) {
         self.set_now(now);
-        if self.reading.is_some() {
-            self.drain_reading();
-        }
+        self.drain_reading();
         match input {
             Input::Connect => self.connect(),
             Input::Disconnect => self.end_all("disconnected by the program"),
@@ -412,34 +426,30 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         }
     }
 
-    fn drain_reading(&mut self) {
-        while let Some(output) = self.poll_answer() {
-            self.outputs.push_back(output);
-        }
-    }
-
-    fn poll_answer(&mut self) -> Option<Output<T>> {
-        let id = self.reading?;
+    /// Hands over the answers that what was last read holds: the short way for what a driver does most. Those of [`Self::poll_output`] come
+    /// besides, and are all that there is for who never calls this.
+    pub fn drain_answers(&mut self, mut each: impl FnMut(T, Result<Frame, Error>)) {
+        let Some(id) = self.reading else { return };
         let mut cx = context!(self);
-        let link = self.links.iter_mut().find(|link| link.id == id);
-        if let Some((token, reply)) = link.and_then(|link| link.poll_answer(&mut cx)) {
-            return Some(Output::Answer { token, reply });
+        if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
+            while let Some((token, reply)) = link.poll_answer(&mut cx) {
+                each(token, reply);
+            }
         }
         self.reading = None;
         self.settle();
-        None
+    }
+
+    /// Before anything else happens, what was read is dealt with.
+    fn drain_reading(&mut self) {
+        let mut answers = Vec::new();
+        self.drain_answers(|token, reply| answers.push(Output::Answer { token, reply }));
+        self.outputs.extend(answers);
     }
 
     /// The next thing to do, or `None`.
     pub fn poll_output(&mut self) -> Option<Output<T>> {
-        if let Some(output) = self.outputs.pop_front() {
-            return Some(output);
-        }
-        if self.reading.is_some()
-            && let Some(answer) = self.poll_answer()
-        {
-            return Some(answer);
-        }
+        self.drain_reading();
         self.outputs.pop_front()
     }
 

@@ -57,10 +57,15 @@ impl Frame {
     #[inline]
     pub fn error(&self) -> Option<ErrorReply<'_>> {
         match self.0.first() {
-            Some(b'-' | b'!' | b'|') => match self.value() {
-                Value::Error(text) => Some(ErrorReply::new(text)),
-                _ => None,
-            },
+            Some(b'-' | b'!' | b'|') => self.read_error(),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn read_error(&self) -> Option<ErrorReply<'_>> {
+        match self.value() {
+            Value::Error(text) => Some(ErrorReply::new(text)),
             _ => None,
         }
     }

@@ -118,6 +118,8 @@ impl State {
     /// Takes everything out of the core: answers go to their places, the rest is for the driver, what was deferred first.
     pub(crate) fn drain(&mut self, wakers: &mut Vec<Waker>) -> Vec<Output<Token>> {
         let mut rest = std::mem::take(&mut self.deferred);
+        let slots = &mut self.slots;
+        self.core.drain_answers(|token, reply| wakers.extend(slots.settle(token, reply)));
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Answer { token, reply } => wakers.extend(self.slots.settle(token, reply)),

@@ -1,9 +1,12 @@
 //! Where replies wait for their callers: reused places, so that a command costs no allocation.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 
 use redial_proto::{Error, RequestId};
 use redial_resp::Frame;
+
+use crate::pipeline::OwnedReply;
 
 /// What a settled request leaves for its caller.
 pub(crate) type Reply = Result<Frame, Error>;
@@ -15,13 +18,19 @@ pub(crate) struct Token {
     index: u32,
 }
 
+/// The outcome of one of a pipeline's commands.
+pub(crate) type Outcome = Result<OwnedReply, crate::Error>;
+
 /// A pipeline's replies, until the last is there.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pub(crate) replies: Vec<Option<Reply>>,
+    commands: usize,
+    /// Of the first so many commands.
+    outcomes: Vec<Outcome>,
+    /// What came ahead of its turn: refused at once, or of a blocking command's own connection.
+    early: BTreeMap<u32, Outcome>,
     /// Of those that were accepted.
-    pub(crate) ids: Vec<Option<RequestId>>,
-    missing: usize,
+    ids: Vec<Option<RequestId>>,
     waker: Option<Waker>,
 }
 
@@ -68,9 +77,10 @@ impl Slots {
     /// A place for a pipeline of this many commands.
     pub(crate) fn wait_batch(&mut self, commands: usize) -> Token {
         let batch = Batch {
-            replies: (0..commands).map(|_| None).collect(),
+            commands,
+            outcomes: Vec::with_capacity(commands),
+            early: BTreeMap::new(),
             ids: Vec::with_capacity(commands),
-            missing: commands,
             waker: None,
         };
         Token { place: self.insert(Slot::Batch(Box::new(batch))), index: 0 }
@@ -114,14 +124,14 @@ impl Slots {
     }
 
     /// Takes all replies of a pipeline, if they are there.
-    pub(crate) fn poll_batch(&mut self, token: Token, waker: &Waker) -> Option<Vec<Option<Reply>>> {
+    pub(crate) fn poll_batch(&mut self, token: Token, waker: &Waker) -> Option<Vec<Outcome>> {
         let batch = self.batch(token)?;
-        if batch.missing > 0 {
+        if !batch.is_complete() {
             batch.waker = Some(waker.clone());
             return None;
         }
         match self.free(token) {
-            Some(Slot::Batch(batch)) => Some(batch.replies),
+            Some(Slot::Batch(batch)) => Some(batch.outcomes),
             _ => None,
         }
     }
@@ -142,9 +152,9 @@ impl Slots {
     pub(crate) fn give_up_batch(&mut self, token: Token) -> Vec<(RequestId, Token)> {
         match self.free(token) {
             Some(Slot::Batch(batch)) => {
-                let all = (0..).zip(batch.replies).zip(batch.ids);
-                let pending = all.filter(|((_, reply), _)| reply.is_none());
-                pending.filter_map(|((index, _), id)| Some((id?, token.nth(index)))).collect()
+                let pending = (0..).zip(batch.ids).skip(batch.outcomes.len());
+                let pending = pending.filter(|(index, _)| !batch.early.contains_key(index));
+                pending.filter_map(|(index, id)| Some((id?, token.nth(index)))).collect()
             }
             _ => Vec::new(),
         }
@@ -152,6 +162,10 @@ impl Slots {
 }
 
 impl Token {
+    pub(crate) const fn index(self) -> u32 {
+        self.index
+    }
+
     /// The token of a pipeline's command number `index`.
     pub(crate) const fn nth(self, index: u32) -> Self {
         Self { place: self.place, index }
@@ -159,11 +173,39 @@ impl Token {
 }
 
 impl Batch {
-    pub(crate) fn settle(&mut self, index: u32, reply: Reply) -> Option<Waker> {
-        let place = self.replies.get_mut(index as usize)?;
-        if place.replace(reply).is_none() {
-            self.missing -= 1;
+    /// The next command, the one of this token, was accepted, or not.
+    pub(crate) fn note(&mut self, token: Token, submitted: Result<RequestId, Error>) {
+        match submitted {
+            Ok(id) => self.ids.push(Some(id)),
+            Err(error) => {
+                self.ids.push(None);
+                self.settle(token.index, Err(error));
+            }
         }
-        if self.missing == 0 { self.waker.take() } else { None }
+    }
+
+    /// How many commands were accepted or refused so far.
+    pub(crate) fn noted(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    fn is_complete(&self) -> bool {
+        self.outcomes.len() == self.commands
+    }
+
+    /// Puts an outcome in its place; gives whom to wake, if it was the last.
+    pub(crate) fn settle(&mut self, index: u32, reply: Reply) -> Option<Waker> {
+        let outcome = OwnedReply::from_reply(reply);
+        if index as usize == self.outcomes.len() {
+            self.outcomes.push(outcome);
+        } else {
+            self.early.insert(index, outcome);
+        }
+        while !self.early.is_empty()
+            && let Some(next) = self.early.remove(&(self.outcomes.len() as u32))
+        {
+            self.outcomes.push(next);
+        }
+        if self.is_complete() { self.waker.take() } else { None }
     }
 }

@@ -148,13 +148,14 @@ impl<T: Copy> Backlog<T> {
     }
 
     /// Encodes a request behind the others; its `end` is set here.
-    pub(crate) fn push(&mut self, entry: Entry<T>, body: Body<'_>) {
+    pub(crate) fn push(&mut self, mut entry: Entry<T>, body: Body<'_>) {
         self.log.append_body(body);
+        entry.end = self.log.end();
         self.push_written(entry);
     }
 
-    fn push_written(&mut self, mut entry: Entry<T>) {
-        entry.end = self.log.end();
+    /// The request whose bytes end at its `end` in the log, and begin where the last one's do.
+    pub(crate) fn push_written(&mut self, entry: Entry<T>) {
         match self.entries.back() {
             None => self.is_out_of_order = false,
             Some(last) => self.is_out_of_order |= last.seq > entry.seq,
@@ -178,8 +179,9 @@ impl<T: Copy> Backlog<T> {
 
     /// Copies the request whose bytes are `from..entry.end` in the log of `source`, keeping its place in the order of acceptance (which must
     /// be behind everything already here).
-    pub(crate) fn push_from(&mut self, entry: Entry<T>, source: &mut WriteLog, from: u64) {
+    pub(crate) fn push_from(&mut self, mut entry: Entry<T>, source: &mut WriteLog, from: u64) {
         self.log.append_range(source, from, entry.end);
+        entry.end = self.log.end();
         self.push_written(entry);
     }
 

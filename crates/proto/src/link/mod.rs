@@ -239,24 +239,48 @@ impl<T: Copy + Default> Link<T> {
         self.mode == Mode::Serving && !self.hold.is_active()
     }
 
-    /// Takes a request: onto the wire, or into the queue.
+    /// The ordinary way of a request: straight behind what is in flight. `None` if there is no way, or too much on it.
+    fn way(&mut self, entry: &Entry<T>) -> Option<&mut Backlog<T>> {
+        let is_clear = self.can_write() && self.queue.is_empty();
+        let in_flight = &mut self.current.as_mut().filter(|_| is_clear)?.in_flight;
+        if in_flight.bytes() > MOST_UNANSWERED {
+            return None;
+        }
+        self.timers.set_no_later(Timer::Deadline, entry.deadline);
+        Some(in_flight)
+    }
+
+    /// Takes a request if it can be written now.
+    pub(crate) fn write_at_once(&mut self, entry: Entry<T>, body: Body<'_>) -> bool {
+        let Some(in_flight) = self.way(&entry) else { return false };
+        in_flight.push(entry, body);
+        self.sends += 1;
+        true
+    }
+
+    /// Takes the bytes of several requests like `entry`, if they can be written now, and gives the offset of the first, and where the requests are to be
+    /// pushed.
+    pub(crate) fn write_run(
+        &mut self,
+        entry: &Entry<T>,
+        encoded: &[u8],
+    ) -> Option<(u64, &mut Backlog<T>)> {
+        let in_flight = self.way(entry)?;
+        let base = in_flight.end();
+        in_flight.log().append(encoded);
+        Some((base, in_flight))
+    }
+
+    /// Takes a request that can't be written now into the queue.
     pub(crate) fn accept(
         &mut self,
         cx: &mut Context<'_, T>,
         entry: Entry<T>,
         body: Body<'_>,
     ) -> Result<(), Error> {
-        let is_clear = self.queue.is_empty() && self.can_write();
-        let unanswered = self.current.as_ref().map_or(0, |conn| conn.in_flight.bytes());
-        if is_clear && unanswered > cx.config.offline_queue.bytes.max(MOST_UNANSWERED) {
-            let text = format!("{unanswered} bytes of commands are unanswered already");
+        if self.queue.is_empty() && self.can_write() {
+            let text = format!("{MOST_UNANSWERED} bytes of commands are unanswered already");
             return Err(Error::new(ErrorKind::QueueFull, Delivery::NotSent, text));
-        }
-        if let Some(conn) = self.current.as_mut().filter(|_| is_clear) {
-            conn.in_flight.push(entry, body);
-            self.sends += 1;
-            self.timers.set_no_later(Timer::Deadline, entry.deadline);
-            return Ok(());
         }
         self.admit(cx, body.encoded_len())?;
         self.queue.push(entry, body);

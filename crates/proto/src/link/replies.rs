@@ -91,6 +91,20 @@ impl<T: Copy + Default> Link<T> {
         self.deliver(cx, &entry, frame)
     }
 
+    #[inline]
+    fn deliver(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        entry: &Entry<T>,
+        frame: Frame,
+    ) -> Option<Answer<T>> {
+        if entry.meta.owner == Owner::Caller {
+            return Some((entry.token, Ok(frame)));
+        }
+        self.on_own_reply(cx, entry.meta.owner, &frame);
+        None
+    }
+
     /// The server ran a request: what is held for a scout may follow.
     fn on_served(&mut self, seq: NonZeroU64, is_write: bool) {
         if self.hold.on_success(seq, is_write) {
@@ -98,16 +112,11 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
-    fn deliver(
-        &mut self,
-        cx: &mut Context<'_, T>,
-        entry: &Entry<T>,
-        frame: Frame,
-    ) -> Option<Answer<T>> {
-        match entry.meta.owner {
-            Owner::Caller => return Some((entry.token, Ok(frame))),
+    /// The reply of a request that the link sent for itself, or that nobody waits for.
+    fn on_own_reply(&mut self, cx: &mut Context<'_, T>, owner: Owner, frame: &Frame) {
+        match owner {
             Owner::Inquiry => {
-                let gone = old_listed(&frame) == OldListed::Gone;
+                let gone = old_listed(frame) == OldListed::Gone;
                 let asked = self.inquiries.pop_front();
                 cx.notices.extend(asked.map(|(link, client_id)| Notice::Answered {
                     link,
@@ -120,9 +129,8 @@ impl<T: Copy + Default> Link<T> {
                     self.on_subscription_refused(cx, error.code(), error.to_string());
                 }
             }
-            Owner::Nobody | Owner::Ping => {}
+            Owner::Caller | Owner::Nobody | Owner::Ping => {}
         }
-        None
     }
 
     fn on_subscription_refused(&mut self, cx: &mut Context<'_, T>, code: &str, text: String) {
