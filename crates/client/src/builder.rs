@@ -10,6 +10,7 @@ use redial_proto::{
 };
 
 use crate::client::Client;
+use crate::credentials::{CredentialsProvider, Provider};
 use crate::error::{CoreErrorKind, Error};
 use crate::policy::Policy;
 use crate::retry::RetryStrategy;
@@ -65,6 +66,22 @@ impl Builder {
             username: username.map(str::to_owned),
             password: password.to_owned(),
         });
+        self.config.ask_credentials = false;
+        self
+    }
+
+    /// Asks for user and password at every dial, and again before they expire; see [`CredentialsProvider`]. Takes the place of [`Self::credentials`] and of the
+    /// URL's.
+    pub fn credentials_provider(mut self, provider: impl CredentialsProvider) -> Self {
+        self.config.session.credentials = None;
+        self.config.ask_credentials = true;
+        self.policy.credentials = Some(Provider::new(provider));
+        self
+    }
+
+    /// How long a dial that has no credentials yet waits for their provider. Default 5 s.
+    pub const fn credentials_timeout(mut self, timeout: Duration) -> Self {
+        self.config.credentials_timeout = timeout;
         self
     }
 

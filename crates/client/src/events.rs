@@ -204,6 +204,9 @@ fn trace(event: &Event) {
         EventKind::DialFailed { cause, needs_attention: true, .. } => {
             tracing::warn!(link, ?purpose, %cause, "the server refuses this client; its configuration needs attention");
         }
+        EventKind::CredentialsFailed { cause } => {
+            tracing::warn!(link, ?purpose, %cause, "no new credentials");
+        }
         EventKind::Suspected { .. }
         | EventKind::Condemned { .. }
         | EventKind::Adopted { .. }

@@ -17,6 +17,7 @@ mod arg;
 mod buffers;
 mod builder;
 mod client;
+mod credentials;
 mod driver;
 mod error;
 mod events;
@@ -32,14 +33,15 @@ mod tls_error;
 mod url;
 
 pub use redial_proto::{
-    ConnId, Delivery, Event, EventKind, Lineage, LinkId, Liveness, Protocol, Purpose, QueueLimits,
-    RejectionCause, Resend, Role, Server, State, Suspicion, WantedRole,
+    ConnId, Credentials, Delivery, Event, EventKind, Grant, Lineage, LinkId, Liveness, Protocol,
+    Purpose, QueueLimits, RejectionCause, Resend, Role, Server, State, Suspicion, WantedRole,
 };
 pub use redial_resp::{Command, DecodeError, FromReply, OwnedValue as Value, ServerError};
 
 pub use crate::arg::ToArg;
 pub use crate::builder::Builder;
 pub use crate::client::Client;
+pub use crate::credentials::{CredentialsError, CredentialsProvider, CredentialsRequest};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::events::Events;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};

@@ -3,6 +3,7 @@
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
+use crate::credentials::Provider;
 use crate::retry::RetryStrategy;
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
@@ -11,6 +12,7 @@ use crate::tls::TlsConfig;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
     pub(crate) retry: Option<RetryStrategy>,
+    pub(crate) credentials: Option<Provider>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Arc<TlsConfig>,
 }

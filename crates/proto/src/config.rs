@@ -144,6 +144,11 @@ pub struct Config {
     pub max_blocking_connections: usize,
     /// Whether the pause before a dial is asked of the user ([`crate::Output::AskRetry`]). Default false.
     pub custom_retry: bool,
+    /// Whether credentials are asked of a provider at every dial ([`crate::Output::AskCredentials`]); those of the session are then its last ones. Default
+    /// false.
+    pub ask_credentials: bool,
+    /// How long a dial without credentials waits for the provider. Default 5 s.
+    pub credentials_timeout: Duration,
     /// Refuse a server whose data does not descend from what this client has seen. Default false.
     pub refuse_unrelated_history: bool,
 }
@@ -165,6 +170,8 @@ impl Config {
             max_retries_per_request: None,
             max_blocking_connections: 64,
             custom_retry: false,
+            ask_credentials: false,
+            credentials_timeout: Duration::from_secs(5),
             refuse_unrelated_history: false,
         }
     }

@@ -14,9 +14,10 @@ use crate::budget::RetryBudget;
 use crate::command::{Body, Class, check, is_idempotent};
 use crate::config::Config;
 use crate::connection::backlog::{Entry, Meta, Owner, Tick};
+use crate::credentials::{Grant, Keeper};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
-use crate::event::State;
+use crate::event::{EventKind, State};
 use crate::ids::{ConnId, Ids, LinkId, RequestId};
 use crate::link::context::{Context, Notice};
 use crate::link::{Link, Purpose, SubscriptionKind};
@@ -45,6 +46,7 @@ pub struct Core<T> {
     rng: Rng,
     ids: Ids,
     budget: RetryBudget,
+    keeper: Keeper,
     outputs: VecDeque<Output<T>>,
     notices: Vec<Notice>,
     /// The shared link is always the first.
@@ -66,6 +68,7 @@ macro_rules! context {
             rng: &mut $core.rng,
             ids: &mut $core.ids,
             budget: &$core.budget,
+            keeper: &mut $core.keeper,
             outputs: &mut $core.outputs,
             notices: &mut $core.notices,
         }
@@ -82,6 +85,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let shared = Link::new(LinkId(0), Purpose::Shared, node, endpoint);
         Self {
             topology,
+            keeper: Keeper::new(&config),
             config,
             now: Time::default(),
             rng: Rng::new(seed),
@@ -292,6 +296,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Input::Quit => self.quitting = true,
             Input::Tick => self.handle_timers(),
             Input::Credentials(credentials) => self.config.session.credentials = credentials,
+            Input::Granted(Ok(grant)) => self.on_granted(grant),
+            Input::Granted(Err(text)) => self.on_ungranted(text),
             Input::Connected(conn) => self.with_owner(conn, |link, cx| link.on_connected(cx, conn)),
             Input::Secured(conn) => self.with_owner(conn, |link, cx| link.on_secured(cx, conn)),
             Input::DialRefused(conn, text) => {
@@ -371,6 +377,38 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             while link.next_timer() <= cx.now && link.on_timer(&mut cx) {}
         }
         self.blocking.expire(&mut cx);
+        if let Some(text) = self.keeper.overdue(self.now) {
+            self.on_ungranted(text);
+        }
+        if self.keeper.take_renewal(self.now) && self.keeper.ask(self.now) {
+            self.outputs.push_back(Output::AskCredentials { anew: false });
+        }
+    }
+
+    /// The provider has given credentials: for the next dial, and for the connections that know others.
+    fn on_granted(&mut self, grant: Grant) {
+        let changed = Keeper::changes(&self.config.session.credentials, &grant);
+        self.keeper.on_granted(self.now, grant.valid_for, changed, &mut self.rng);
+        self.config.session.credentials = Some(grant.credentials);
+        self.tell_of_credentials();
+    }
+
+    /// It has given none.
+    fn on_ungranted(&mut self, text: String) {
+        let cause = text.clone();
+        self.keeper.on_failed(self.now, text, &mut self.rng);
+        let mut cx = context!(self);
+        if let Some(link) = self.links.first() {
+            cx.emit(link, EventKind::CredentialsFailed { cause });
+        }
+        self.tell_of_credentials();
+    }
+
+    fn tell_of_credentials(&mut self) {
+        let mut cx = context!(self);
+        for link in &mut self.links {
+            link.on_credentials(&mut cx);
+        }
     }
 
     /// Passes on what links have to tell each other, and ends what is to end.
@@ -457,7 +495,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     #[must_use]
     pub fn poll_timeout(&self) -> Time {
         let links = self.links.iter().map(Link::next_timer).min().unwrap_or(Time::NEVER);
-        links.min(self.blocking.next_deadline())
+        links.min(self.blocking.next_deadline()).min(self.keeper.next())
     }
 
     /// Gives the bytes that are to be written on this connection, in order; they count as written only with [`Input::Written`].

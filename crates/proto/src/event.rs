@@ -119,6 +119,16 @@ pub enum EventKind {
         /// What an error about it is.
         kind: ErrorKind,
     },
+    /// The server took new credentials on a connection in use.
+    Reauthenticated {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The provider of credentials failed or took too long, or a server refused new ones on a connection in use, which goes on with the old.
+    CredentialsFailed {
+        /// Why.
+        cause: String,
+    },
     /// The server that is used now has another history of data than the one before.
     HistoryChanged {
         /// True if acknowledged writes may be missing.

@@ -14,6 +14,7 @@ mod conclude;
 mod config;
 mod connection;
 mod core;
+mod credentials;
 mod delivery;
 mod error;
 mod event;
@@ -33,6 +34,7 @@ pub use self::config::{
 };
 pub use self::connection::identity::{Lineage, Role, Server};
 pub use self::core::{Core, RequestOptions};
+pub use self::credentials::Grant;
 pub use self::delivery::{Delivery, Resend};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, EventKind, State, Suspicion};

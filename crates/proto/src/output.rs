@@ -7,6 +7,7 @@ use redial_resp::Frame;
 
 use crate::config::Endpoint;
 use crate::connection::identity::Role;
+use crate::credentials::Grant;
 use crate::error::Error;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId};
@@ -46,6 +47,8 @@ pub enum Input {
     Finding(LinkId, Finding),
     /// The credentials to use from the next dial on.
     Credentials(Option<crate::config::Credentials>),
+    /// The answer to [`Output::AskCredentials`], or why there is none. One that is late is as good.
+    Granted(Result<Grant, String>),
     /// Time has passed: timers may be due.
     Tick,
 }
@@ -101,6 +104,11 @@ pub enum Output<T> {
         attempt: u32,
         /// Why the last one failed.
         cause: String,
+    },
+    /// Ask the provider for credentials; answered by Granted. A question that is still under way may be dropped for it.
+    AskCredentials {
+        /// A server refused the last ones: what the provider has kept is of no use.
+        anew: bool,
     },
     /// May this link lead the probing of the endpoint for the process? Answered by Lead, at once.
     Lead {

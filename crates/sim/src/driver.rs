@@ -180,6 +180,8 @@ impl World {
                     );
                 }
             }
+            // Passwords are told, not asked for.
+            Output::AskCredentials { .. } => {}
             Output::Close { conn, reset } => self.close(client, conn, reset),
             Output::Inspect(conn) => {
                 let pipe = self.clients[client].sockets.iter().find(|s| s.conn == conn);

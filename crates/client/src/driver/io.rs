@@ -14,6 +14,7 @@ use super::slots::Token;
 use super::socket::{Read, Socket, Stream};
 #[cfg(feature = "tls")]
 use super::tls::secure;
+use crate::credentials::{CredentialsRequest, Provider, Question};
 use crate::events::Hub;
 use crate::policy::Policy;
 #[cfg(feature = "tls")]
@@ -40,6 +41,8 @@ pub(super) struct Io {
     resolver: Arc<Resolver>,
     #[cfg(feature = "tls")]
     tls: Arc<TlsConfig>,
+    provider: Option<Provider>,
+    question: Option<Question>,
     pub(super) sockets: Vec<Socket>,
     dials: Vec<(ConnId, Dialing)>,
     /// A dial that was never polled has not begun.
@@ -47,13 +50,14 @@ pub(super) struct Io {
 }
 
 impl Io {
-    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "asked for TLS only"))]
     pub(super) fn new(hub: Arc<Hub>, policy: &Policy) -> Self {
         Self {
             hub,
             resolver: Arc::default(),
             #[cfg(feature = "tls")]
             tls: Arc::clone(&policy.tls),
+            provider: policy.credentials.clone(),
+            question: None,
             sockets: Vec::new(),
             dials: Vec::new(),
             has_new_dials: false,
@@ -85,6 +89,11 @@ impl Io {
             Output::StartTls { .. } => {}
             Output::AskOtherWay { conn, endpoint, tls } => {
                 self.begin(conn, other_way::ask(Arc::clone(&self.resolver), endpoint, tls));
+            }
+            Output::AskCredentials { anew } => {
+                let request = CredentialsRequest { anew };
+                self.question = self.provider.as_ref().map(|provider| provider.ask(request));
+                self.has_new_dials = true;
             }
             Output::Close { conn, reset } => {
                 self.dials.retain(|(dialing, _)| *dialing != conn);
@@ -124,6 +133,12 @@ impl Io {
     }
 
     pub(super) fn poll_dials(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) {
+        if let Some(question) = &mut self.question
+            && let Poll::Ready(answer) = Pin::new(question).poll(cx)
+        {
+            self.question = None;
+            inputs.push(Input::Granted(answer));
+        }
         let mut at = 0;
         while let Some((conn, dialing)) = self.dials.get_mut(at) {
             let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else {

@@ -5,6 +5,7 @@
 mod basics;
 #[cfg(feature = "tls")]
 mod certificates;
+mod credentials;
 mod fake;
 mod hostile;
 mod outages;

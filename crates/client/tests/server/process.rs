@@ -10,7 +10,6 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
     dir: TempDir,
-    #[cfg(feature = "tls")]
     args: Vec<String>,
 }
 
@@ -53,7 +52,6 @@ impl Server {
     }
 
     /// With what it was started.
-    #[cfg(feature = "tls")]
     pub(crate) fn args(&self) -> Vec<String> {
         self.args.clone()
     }
@@ -77,13 +75,7 @@ impl Server {
             .unwrap_or_else(|error| {
                 panic!("can't start {binary} ({error}); `cargo xtask setup` installs it")
             });
-        let server = Self {
-            child,
-            port,
-            dir,
-            #[cfg(feature = "tls")]
-            args: args.to_vec(),
-        };
+        let server = Self { child, port, dir, args: args.to_vec() };
         let until = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < until, "the server did not come up");

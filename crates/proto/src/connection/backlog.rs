@@ -29,6 +29,8 @@ pub(crate) enum Owner {
     Inquiry,
     /// The link, for its subscriptions.
     Subscription,
+    /// The link, with new credentials.
+    Auth,
 }
 
 /// What is known of a request besides its bytes.

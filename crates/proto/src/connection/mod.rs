@@ -33,6 +33,8 @@ pub(crate) struct Connection<T> {
     /// Offset up to which the kernel has taken bytes.
     written: u64,
     frames: Frames,
+    /// Which credentials its server knows, see [`crate::credentials`].
+    pub(crate) generation: u32,
     /// The socket is at its end, but what was in flight is not concluded yet.
     pub(crate) is_closed: bool,
     /// Last time that a byte was read.
@@ -50,6 +52,7 @@ impl<T: Copy> Connection<T> {
             taken: 0,
             written: 0,
             frames: Frames::new(),
+            generation: 0,
             is_closed: false,
             last_read: now,
             waiting_since: None,

@@ -199,7 +199,11 @@ impl<T: Copy + Default> Link<T> {
         let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
             Stage::Fencing(conn, _) => *conn,
-            Stage::Connecting | Stage::Connected | Stage::Securing | Stage::Shaking(_) => return,
+            Stage::Connecting
+            | Stage::Connected
+            | Stage::Securing
+            | Stage::Unauthenticated(_)
+            | Stage::Shaking(_) => return,
         };
         self.stop_dialing(cx, None);
         // The handshake's waiting is over; a request's begins when it is written.
@@ -222,6 +226,7 @@ impl<T: Copy + Default> Link<T> {
         self.lost = None;
         self.cause = None;
         self.asked_other_way = true;
+        cx.keeper.on_accepted();
         self.acked = 0;
         self.rtt = Duration::ZERO;
         self.backoff.reset();
@@ -232,6 +237,7 @@ impl<T: Copy + Default> Link<T> {
         let Server { run_id, version, .. } = server;
         cx.emit(self, EventKind::Adopted { conn: id, run_id: run_id.clone(), version });
         self.set_state(cx, State::Ready);
+        self.authenticate_again(cx);
         self.subscribe_again(cx, interrupted);
         self.arm_idle(cx);
         self.flush(cx);

@@ -17,6 +17,7 @@ pub(crate) struct Attempt<T> {
     pub(crate) id: ConnId,
     /// When the present stage began.
     pub(crate) since: Time,
+    pub(super) dialed: Time,
     pub(super) stage: Stage<T>,
     /// The round trip that the kernel measured while connecting; zero where it tells nothing.
     pub(super) rtt: Duration,
@@ -33,6 +34,8 @@ pub(super) enum Stage<T> {
     Connected,
     /// The TLS handshake is under way.
     Securing,
+    /// Connected, and secured where it has to be; waits for credentials, until then at the longest.
+    Unauthenticated(Time),
     /// Connected; the handshake, or a later survey, waits for replies.
     Shaking(Box<Shaken<T>>),
     /// It is known who is there. Kept until there is a reason to adopt or to drop it.
@@ -52,21 +55,37 @@ pub(super) struct Shaken<T> {
 
 impl<T: Copy> Attempt<T> {
     pub(super) const fn new(id: ConnId, now: Time) -> Self {
-        Self { id, since: now, stage: Stage::Connecting, rtt: Duration::ZERO, tls_progress: None }
+        Self {
+            id,
+            since: now,
+            dialed: now,
+            stage: Stage::Connecting,
+            rtt: Duration::ZERO,
+            tls_progress: None,
+        }
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection<T>> {
         match &mut self.stage {
-            Stage::Connecting | Stage::Connected | Stage::Securing => None,
+            Stage::Connecting | Stage::Connected | Stage::Securing | Stage::Unauthenticated(_) => {
+                None
+            }
             Stage::Shaking(shaken) | Stage::Kept(shaken, _) => Some(&mut shaken.conn),
             Stage::Fencing(conn, _) => Some(conn),
         }
     }
 
     /// The socket is there, and secured where it has to be: begin the handshake. How long it has taken is counted from the first of both.
-    pub(super) fn start_handshake(&mut self, now: Time, session: &Session, old_id: Option<i64>) {
+    pub(super) fn start_handshake(
+        &mut self,
+        now: Time,
+        session: &Session,
+        old_id: Option<i64>,
+        generation: u32,
+    ) {
         let (handshake, commands) = Handshake::start(session, old_id);
         let mut conn = Connection::new(self.id, now);
+        conn.generation = generation;
         conn.write_raw(&commands);
         self.stage = Stage::Shaking(Box::new(Shaken { conn, handshake, again: false }));
     }

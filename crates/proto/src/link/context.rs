@@ -6,6 +6,7 @@ use redial_resp::Frame;
 
 use crate::budget::RetryBudget;
 use crate::config::Config;
+use crate::credentials::Keeper;
 use crate::error::Error;
 use crate::event::{Event, EventKind};
 use crate::ids::{Ids, LinkId};
@@ -23,6 +24,7 @@ pub(crate) struct Context<'a, T> {
     pub(crate) rng: &'a mut Rng,
     pub(crate) ids: &'a mut Ids,
     pub(crate) budget: &'a RetryBudget,
+    pub(crate) keeper: &'a mut Keeper,
     pub(crate) outputs: &'a mut VecDeque<Output<T>>,
     /// What a link has to tell the others; the core passes it on.
     pub(crate) notices: &'a mut Vec<Notice>,
@@ -46,6 +48,11 @@ pub(crate) enum Notice {
 impl<T: Copy> Context<'_, T> {
     pub(crate) fn answer(&mut self, token: T, reply: Result<Frame, Error>) {
         self.outputs.push_back(Output::Answer { token, reply });
+    }
+
+    /// Asks the provider of credentials; `anew`: what it gave was refused.
+    pub(crate) fn ask_credentials(&mut self, anew: bool) {
+        self.outputs.push_back(Output::AskCredentials { anew });
     }
 
     pub(crate) fn event(&mut self, link: LinkId, purpose: Purpose, kind: EventKind) {

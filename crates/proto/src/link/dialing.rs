@@ -51,6 +51,8 @@ pub(super) enum Failure {
     Answered,
     /// A configuration must change: password, rights, database, certificate.
     Attention(ErrorKind),
+    /// The provider of credentials gave none.
+    NoCredentials,
     /// Too many clients.
     Full,
 }
@@ -145,6 +147,10 @@ impl<T: Copy + Default> Link<T> {
         {
             return;
         }
+        if self.waits_for_credentials() {
+            self.timers.set(Timer::Dial, cx.now + SPACING);
+            return;
+        }
         if self.attempts.len() >= MOST_ATTEMPTS {
             let oldest = self.attempts.remove(0);
             cx.outputs.push_back(Output::Close { conn: oldest.id, reset: true });
@@ -152,6 +158,9 @@ impl<T: Copy + Default> Link<T> {
         let id = cx.ids.conn();
         self.attempts.push(Attempt::new(id, cx.now));
         cx.outputs.push_back(Output::Dial { conn: id, endpoint: self.endpoint.clone() });
+        if cx.keeper.ask(cx.now) {
+            cx.ask_credentials(false);
+        }
         if self.current.is_some() {
             cx.emit(self, EventKind::Probe { conn: id });
         } else {
@@ -189,14 +198,6 @@ impl<T: Copy + Default> Link<T> {
         }
         // Looked at again when the handshake counts as silent, and at its deadline.
         self.timers.set_no_later(Timer::Attempts, cx.now + ASK_AGAIN_AFTER);
-    }
-
-    /// Nothing is between the socket and the server any more.
-    pub(super) fn start_handshake(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
-        let old_id = self.current.as_ref().and_then(|current| current.server.as_ref()?.client_id);
-        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) {
-            attempt.start_handshake(cx.now, &cx.config.session, old_id);
-        }
     }
 
     /// Bytes for a connection that shakes hands.
@@ -237,7 +238,11 @@ impl<T: Copy + Default> Link<T> {
                 }
                 return;
             }
-            Stage::Connecting | Stage::Connected | Stage::Securing | Stage::Kept(..) => return,
+            Stage::Connecting
+            | Stage::Connected
+            | Stage::Securing
+            | Stage::Unauthenticated(_)
+            | Stage::Kept(..) => return,
         };
         match progress {
             Progress::Waiting => {}
@@ -266,6 +271,9 @@ impl<T: Copy + Default> Link<T> {
             RefusalKind::Full => Failure::Full,
         };
         self.lead_for_itself(cx);
+        if refusal.kind == RefusalKind::Auth && self.ask_anew(cx, id, &refusal) {
+            return;
+        }
         self.on_attempt_failed(cx, id, &failure, refusal.text);
     }
 
@@ -303,6 +311,7 @@ impl<T: Copy + Default> Link<T> {
         cx.outputs.push_back(Output::Close { conn: id, reset: true });
         let (needs_attention, kind) = match failure {
             Failure::Attention(kind) => (true, *kind),
+            Failure::NoCredentials => (false, ErrorKind::Auth),
             _ => (false, ErrorKind::Unreachable),
         };
         let cause = text.clone();
@@ -326,7 +335,7 @@ impl<T: Copy + Default> Link<T> {
             }
             Failure::Unanswered => pause,
             Failure::Answered => pause,
-            Failure::Attention(_) => cx.rng.around(PAUSE_FOR_ATTENTION),
+            Failure::Attention(_) | Failure::NoCredentials => cx.rng.around(PAUSE_FOR_ATTENTION),
             Failure::Full => cx.rng.between(PAUSE_FOR_ATTENTION / 2, PAUSE_FOR_ATTENTION),
         };
         if cx.config.custom_retry && self.current.is_none() {
@@ -389,6 +398,7 @@ impl<T: Copy + Default> Link<T> {
         for (id, text) in overdue {
             self.on_attempt_failed(cx, id, &Failure::Unanswered, text.to_owned());
         }
+        self.on_credentials(cx);
         if cx.config.tls {
             self.ask_silent(cx);
             self.secure_next(cx);
@@ -412,6 +422,7 @@ impl<T: Copy + Default> Link<T> {
         let deadline = |attempt: &Attempt<T>| match &attempt.stage {
             Stage::Connecting => attempt.since + CONNECT_WITHIN,
             Stage::Connected | Stage::Securing => self.next_look_at_tls(now, attempt, shake_within),
+            Stage::Unauthenticated(until) => *until,
             Stage::Kept(..) => attempt.since + ASK_AGAIN_AFTER,
             Stage::Shaking(shaken) if shaken.again && now < attempt.since + ASK_AGAIN_AFTER => {
                 attempt.since + ASK_AGAIN_AFTER

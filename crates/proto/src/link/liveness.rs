@@ -249,7 +249,9 @@ impl<T: Copy + Default> Link<T> {
             let run_id = self.run_id().map(str::to_owned);
             cx.notices.push(Notice::Compare { link: self.id, run_id });
         }
-        if self.mode == Mode::Serving && conn.in_flight.is_empty() && idle >= interval / 2 {
+        let is_quiet = conn.in_flight.is_empty() && idle >= interval / 2;
+        self.authenticate_again(cx);
+        if self.mode == Mode::Serving && is_quiet {
             self.push_own(cx, Owner::Ping, &Command::new("PING"));
         }
         self.arm_idle(cx);

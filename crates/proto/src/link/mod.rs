@@ -6,6 +6,7 @@
 //! | [`replies`] | what comes back on the connection |
 //! | [`liveness`] | silence, suspicion, PING, deadlines |
 //! | [`dialing`] | dials and probes, from the first packet to the survey |
+//! | [`authenticating`] | credentials that change |
 //! | [`securing`] | when a dial's TLS handshake begins |
 //! | [`adopting`] | putting a probe in the connection's place, the fence, losing a connection |
 //! | [`judge`] | the table that tells dead from slow; no state |
@@ -14,6 +15,7 @@
 
 mod adopting;
 mod attempt;
+mod authenticating;
 mod backoff;
 pub(crate) mod context;
 mod dialing;

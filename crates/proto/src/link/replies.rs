@@ -129,6 +129,10 @@ impl<T: Copy + Default> Link<T> {
                     self.on_subscription_refused(cx, error.code(), error.to_string());
                 }
             }
+            Owner::Auth => {
+                let refusal = frame.error().map(|error| error.to_string());
+                self.on_authenticated(cx, refusal);
+            }
             Owner::Caller | Owner::Nobody | Owner::Ping => {}
         }
     }
