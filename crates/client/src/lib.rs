@@ -19,6 +19,8 @@ mod builder;
 mod client;
 mod credentials;
 mod driver;
+#[cfg(feature = "entra")]
+mod entra;
 mod error;
 mod events;
 mod pipeline;
@@ -42,6 +44,8 @@ pub use crate::arg::ToArg;
 pub use crate::builder::Builder;
 pub use crate::client::Client;
 pub use crate::credentials::{CredentialsError, CredentialsProvider, CredentialsRequest};
+#[cfg(feature = "entra")]
+pub use crate::entra::EntraId;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::events::Events;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};

@@ -48,6 +48,15 @@ pub(crate) enum Failure {
     Refused(String),
 }
 
+#[cfg(feature = "entra")]
+impl Failure {
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Failed(text) | Self::Refused(text) => text,
+        }
+    }
+}
+
 /// Opens a socket.
 pub(crate) async fn dial(resolver: Arc<Resolver>, endpoint: Endpoint) -> Result<Stream, Failure> {
     open(&resolver, &endpoint).await.map_err(Failure::Failed)

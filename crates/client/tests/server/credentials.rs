@@ -15,7 +15,7 @@ fn builder(server: &Server) -> Builder {
 }
 
 /// A server that lets these users in, and nobody else.
-fn acl(users: &[&str]) -> Server {
+pub(crate) fn server_of(users: &[&str]) -> Server {
     let args: Vec<&str> =
         users.iter().flat_map(|user| std::iter::once("--user").chain(user.split(' '))).collect();
     Server::start(&args)
@@ -25,7 +25,7 @@ fn acl(users: &[&str]) -> Server {
 fn server(passwords: &[&str]) -> Server {
     let passwords: Vec<String> = passwords.iter().map(|password| format!(">{password}")).collect();
     let app = format!("app on ~* &* +@all {}", passwords.join(" "));
-    acl(&[&app, "admin on ~* &* +@all >admin", "default off"])
+    server_of(&[&app, "admin on ~* &* +@all >admin", "default off"])
 }
 
 async fn admin(server: &Server) -> Client {
@@ -37,7 +37,7 @@ async fn event(events: &mut redial::Events, is_it: impl Fn(&EventKind) -> bool) 
     event_of(events, Purpose::Shared, is_it).await
 }
 
-async fn event_of(
+pub(crate) async fn event_of(
     events: &mut redial::Events,
     purpose: Purpose,
     is_it: impl Fn(&EventKind) -> bool,
@@ -55,7 +55,7 @@ async fn event_of(
 
 #[tokio::test]
 async fn an_acl_user_is_let_in_and_what_it_may_not_do_is_said() {
-    let server = acl(&["reader on ~public:* +@read +ping >secret"]);
+    let server = server_of(&["reader on ~public:* +@read +ping >secret"]);
     for protocol in [Protocol::Resp2, Protocol::Resp3] {
         let client = Builder::from_url(&format!("redis://reader:secret@127.0.0.1:{}", server.port))
             .unwrap()

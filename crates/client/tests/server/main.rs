@@ -6,6 +6,8 @@ mod basics;
 #[cfg(feature = "tls")]
 mod certificates;
 mod credentials;
+#[cfg(feature = "entra")]
+mod entra;
 mod fake;
 mod hostile;
 mod outages;

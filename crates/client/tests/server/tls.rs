@@ -205,7 +205,11 @@ async fn while_a_certificate_is_refused_the_endpoint_is_asked_every_two_seconds_
 
 /// A server of our own, for what is to be seen from its side.
 async fn acceptor(authority: &Authority) -> (TlsAcceptor, TcpListener) {
-    let identity = authority.issue(&["localhost"]);
+    let acceptor = acceptor_for(&authority.issue(&["localhost"]));
+    (acceptor, TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+pub(crate) fn acceptor_for(identity: &Identity) -> TlsAcceptor {
     let chain = CertificateDer::pem_file_iter(&identity.certificate).unwrap();
     let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
@@ -216,7 +220,7 @@ async fn acceptor(authority: &Authority) -> (TlsAcceptor, TcpListener) {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap())
+    TlsAcceptor::from(Arc::new(config))
 }
 
 #[tokio::test]
