@@ -19,10 +19,10 @@ use crate::output::{Finding, Output};
 use crate::time::Time;
 
 /// A dial can be stuck, pinned by a load balancer to the dead host; the next one is started without waiting for it to fail.
-const SPACING: Duration = Duration::from_millis(150);
+const SPACING: Duration = Duration::from_millis(120);
 
 /// While sockets connect and HELLO stays silent, the server is stopped or busy and its backlog must not be filled.
-const SPACING_WHILE_SILENT: Duration = Duration::from_millis(400);
+const SPACING_WHILE_SILENT: Duration = Duration::from_millis(300);
 
 /// After this long without a reply a handshake counts as silent.
 const SILENT_AFTER: Duration = Duration::from_millis(100);
