@@ -13,6 +13,7 @@ use crate::events::{Events, Hub};
 use crate::pipeline::Pipeline;
 use crate::request::Cmd;
 use crate::subscription::Subscription;
+use crate::transaction::Transaction;
 
 /// A client of one endpoint. Cheap to clone; all clones share its connections, and the last one to go closes them.
 ///
@@ -81,6 +82,11 @@ impl Client {
     /// Several commands in one go.
     pub fn pipeline(&self) -> Pipeline {
         Pipeline::new(Arc::clone(&self.0))
+    }
+
+    /// Commands that run together, with nobody else's in between (MULTI and EXEC).
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(Arc::clone(&self.0))
     }
 
     /// Subscribes to a channel. Restored on every new connection; an interruption is announced with [`EventKind::Gap`].

@@ -19,6 +19,7 @@ mod builder;
 mod client;
 mod credentials;
 mod driver;
+mod encoded;
 #[cfg(feature = "entra")]
 mod entra;
 mod error;
@@ -32,6 +33,7 @@ mod subscription;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_error;
+mod transaction;
 mod url;
 
 pub use redial_proto::{
@@ -53,3 +55,4 @@ pub use crate::request::{Cmd, Request};
 pub use crate::subscription::{Message, Subscription};
 #[cfg(feature = "tls")]
 pub use crate::tls::TlsConfig;
+pub use crate::transaction::Transaction;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use redial_proto::{Class, Core, RequestOptions, Resend};
-use redial_resp::{Command, Frame, FromReply, OwnedValue};
+use redial_proto::{Core, RequestOptions, Resend};
+use redial_resp::{Frame, FromReply, OwnedValue};
 
 use crate::arg::ToArg;
-use crate::buffers;
 use crate::client::Handle;
 use crate::driver::slots::{Batch, Reply, Token};
+use crate::encoded::{Commands, Sealed};
 use crate::error::Error;
 
 /// Commands that are written together and answered together. Not a transaction: others' commands may run in between, and each command
@@ -24,87 +24,6 @@ pub struct Pipeline {
     /// Boxed, because a pipeline is moved with each of its words.
     commands: Box<Commands>,
     options: RequestOptions,
-}
-
-/// The commands of a pipeline: ordinary ones are encoded one behind the other.
-#[derive(Debug, Default)]
-struct Commands {
-    encoded: Vec<u8>,
-    sealed: Vec<Sealed>,
-    /// Name and class of the last one whose name says all: pipelines repeat themselves.
-    known: (Vec<u8>, Class),
-    /// The one that arguments are still added to.
-    open: Option<Command>,
-}
-
-/// A command that is complete.
-#[derive(Debug)]
-enum Sealed {
-    /// So many of the encoded bytes.
-    Encoded { len: usize, class: Class },
-    /// Blocks, or has large arguments that are not copied.
-    Whole(Box<Command>),
-    /// Can't be sent.
-    Refused(redial_proto::Error),
-}
-
-impl Sealed {
-    const fn is_encoded(&self) -> bool {
-        matches!(self, Self::Encoded { .. })
-    }
-}
-
-impl Commands {
-    fn begin(&mut self, name: &str) {
-        let next = match self.open.take() {
-            None => buffers::command(name),
-            Some(command) => Command::with_buffer(self.seal(command), name),
-        };
-        self.open = Some(next);
-    }
-
-    /// Completes a command; gives its buffer for the next.
-    fn seal(&mut self, command: Command) -> Vec<u8> {
-        let sealed = match (self.check(&command), command.as_contiguous()) {
-            (Err(error), _) => Sealed::Refused(error),
-            (Ok(class), Some(bytes)) if !class.is(Class::BLOCKING) => {
-                self.encoded.extend_from_slice(bytes);
-                let class = if redial_proto::is_idempotent(&command, class) {
-                    class
-                } else {
-                    class.without_idempotent()
-                };
-                Sealed::Encoded { len: bytes.len(), class }
-            }
-            (Ok(_), _) => {
-                self.sealed.push(Sealed::Whole(Box::new(command)));
-                return Vec::new();
-            }
-        };
-        self.sealed.push(sealed);
-        command.into_buffer()
-    }
-
-    fn check(&mut self, command: &Command) -> Result<Class, redial_proto::Error> {
-        let (name, class) = &self.known;
-        if command.name() == name.as_slice() && command.too_large().is_none() {
-            return Ok(*class);
-        }
-        let class = redial_proto::check(command)?;
-        if !class.is(Class::CONTAINER) {
-            self.known.0.clear();
-            self.known.0.extend_from_slice(command.name());
-            self.known.1 = class;
-        }
-        Ok(class)
-    }
-
-    fn close(&mut self) {
-        if let Some(command) = self.open.take() {
-            let buffer = self.seal(command);
-            buffers::keep(buffer);
-        }
-    }
 }
 
 impl Pipeline {
@@ -122,19 +41,14 @@ impl Pipeline {
     ///
     /// Before the first [`Self::cmd`] there is none; the argument then belongs to a command without a name, which the server will refuse.
     pub fn arg(mut self, arg: impl ToArg) -> Self {
-        if self.commands.open.is_none() {
-            self.commands.begin("");
-        }
-        if let Some(command) = &mut self.commands.open {
-            arg.write_to(command);
-        }
+        self.commands.arg(arg);
         self
     }
 
     /// How many commands it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.commands.sealed.len() + usize::from(self.commands.open.is_some())
+        self.commands.len()
     }
 
     /// True if it has none.

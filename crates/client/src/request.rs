@@ -15,6 +15,7 @@ use crate::arg::ToArg;
 use crate::buffers;
 use crate::client::Handle;
 use crate::driver::slots::{Reply, Token};
+use crate::encoded::Commands;
 use crate::error::Error;
 
 /// A command being built; `.await` sends it. Nothing is sent before the first poll.
@@ -110,11 +111,20 @@ pub struct Request<R> {
 #[derive(Debug)]
 enum State {
     New(Command, RequestOptions),
+    NewTransaction(Box<Commands>, RequestOptions),
     Waiting(Token, RequestId),
     Done,
 }
 
 impl<R> Request<R> {
+    pub(crate) fn of_transaction(
+        handle: Arc<Handle>,
+        commands: Box<Commands>,
+        options: RequestOptions,
+    ) -> Self {
+        Self { handle, state: State::NewTransaction(commands, options), reply: PhantomData }
+    }
+
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
         let mailbox = &self.handle.mailbox;
         match &self.state {
@@ -135,6 +145,20 @@ impl<R> Request<R> {
                     buffers::keep(command.into_buffer());
                 }
                 submitted.map_or_else(|error| Poll::Ready(Err(error)), |_| Poll::Pending)
+            }
+            State::NewTransaction(..) => {
+                let State::NewTransaction(mut commands, options) =
+                    std::mem::replace(&mut self.state, State::Done)
+                else {
+                    return Poll::Pending;
+                };
+                match mailbox.submit_transaction(&mut commands, &options, cx.waker()) {
+                    Ok((token, id)) => {
+                        self.state = State::Waiting(token, id);
+                        Poll::Pending
+                    }
+                    Err(error) => Poll::Ready(Err(error)),
+                }
             }
             State::Done => Poll::Pending,
         }

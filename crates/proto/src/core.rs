@@ -173,6 +173,28 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         }
     }
 
+    /// Accepts a transaction: MULTI, so many commands, EXEC, encoded one behind the other. It is one request: all of it or nothing is sent again. Its
+    /// answer is EXEC's, or where that ran nothing, what the server refused. `class` is that of its commands
+    /// ([`Class::in_transaction_with`]).
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn submit_transaction(
+        &mut self,
+        encoded: &[u8],
+        commands: u32,
+        class: Class,
+        token: T,
+        options: &RequestOptions,
+    ) -> Result<RequestId, Error> {
+        let class = class.in_transaction_with(class);
+        let id = self.accept(class, Body::Encoded(encoded), token, options)?;
+        if let Some(link) = self.links.first_mut() {
+            link.note_transaction(id.0, commands.saturating_add(2));
+        }
+        Ok(id)
+    }
+
     fn entry(&mut self, class: Class, token: T, options: &RequestOptions) -> Entry<T> {
         let resend = options.resend.unwrap_or(self.config.resend);
         Entry {

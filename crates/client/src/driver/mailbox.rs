@@ -11,6 +11,7 @@ use redial_proto::{Core, Input, Output, RequestId, RequestOptions, Time};
 use redial_resp::Command;
 
 use super::slots::{Slots, Token};
+use crate::encoded::Commands;
 
 /// The meeting place of one client.
 #[derive(Debug)]
@@ -101,9 +102,33 @@ impl Mailbox {
         options: &RequestOptions,
         waker: &Waker,
     ) -> Result<(Token, RequestId), redial_proto::Error> {
+        self.submit_as(waker, |core, token| core.submit(command, token, options))
+    }
+
+    /// Hands a transaction to the core.
+    pub(crate) fn submit_transaction(
+        &self,
+        commands: &mut Commands,
+        options: &RequestOptions,
+        waker: &Waker,
+    ) -> Result<(Token, RequestId), redial_proto::Error> {
+        let class = commands.close_transaction()?;
+        let (encoded, count) = (commands.encoded.as_slice(), commands.len() as u32);
+        self.submit_as(waker, |core, token| {
+            core.submit_transaction(encoded, count, class, token, options)
+        })
+    }
+
+    /// One request that is answered in a place of its own.
+    #[inline]
+    fn submit_as(
+        &self,
+        waker: &Waker,
+        submit: impl FnOnce(&mut Core<Token>, Token) -> Result<RequestId, redial_proto::Error>,
+    ) -> Result<(Token, RequestId), redial_proto::Error> {
         self.with(|state| {
             let token = state.slots.wait(waker.clone());
-            match state.core.submit(command, token, options) {
+            match submit(&mut state.core, token) {
                 Ok(id) => Ok((token, id)),
                 Err(error) => {
                     state.slots.give_up(token);

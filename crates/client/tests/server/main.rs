@@ -14,3 +14,4 @@ mod outages;
 mod process;
 #[cfg(feature = "tls")]
 mod tls;
+mod transactions;

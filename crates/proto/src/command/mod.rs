@@ -31,6 +31,8 @@ impl Class {
     pub const CONTAINER: Self = Self(1 << 5);
     /// Waits for replicas: an UNBLOCKED does not mean that nothing happened.
     pub const WAITS: Self = Self(1 << 6);
+    /// MULTI … EXEC: one request, several replies.
+    pub const TRANSACTION: Self = Self(1 << 7);
 
     const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -40,6 +42,15 @@ impl Class {
     #[must_use]
     pub const fn is(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// What holds for a transaction of this and another command.
+    #[must_use]
+    pub fn in_transaction_with(self, other: Self) -> Self {
+        let all = Self::READ.or(Self::IDEMPOTENT).0;
+        // A command that only reads leaves the same data too.
+        let harmless = |class: Self| if class.is(Self::READ) { all } else { class.0 & all };
+        Self(harmless(self) & harmless(other)).or(Self::TRANSACTION)
     }
 
     /// The same, for a command whose options make its second run differ ([`crate::is_idempotent`]).

@@ -26,6 +26,7 @@ mod replies;
 mod securing;
 mod subscriptions;
 mod timers;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -40,6 +41,7 @@ use self::hold::Hold;
 pub use self::subscriptions::SubscriptionKind;
 use self::subscriptions::Subscriptions;
 use self::timers::{Timer, TimerTable};
+use self::transactions::Transactions;
 use crate::command::{Body, Class, with_time_left};
 use crate::config::Endpoint;
 use crate::connection::Connection;
@@ -147,6 +149,7 @@ pub(crate) struct Link<T> {
     /// Why the last dial failed.
     cause: Option<String>,
     subscriptions: Subscriptions,
+    transactions: Transactions,
 }
 
 impl<T: Copy + Default> Link<T> {
@@ -179,6 +182,7 @@ impl<T: Copy + Default> Link<T> {
             sends: 0,
             cause: None,
             subscriptions: Subscriptions::default(),
+            transactions: Transactions::default(),
         }
     }
 
@@ -291,6 +295,15 @@ impl<T: Copy + Default> Link<T> {
             self.timers.set_no_later(Timer::Deadline, cx.now + age);
         }
         Ok(())
+    }
+
+    /// Notes that an accepted request is a transaction of so many commands, MULTI and EXEC included.
+    pub(crate) fn note_transaction(&mut self, seq: NonZeroU64, commands: u32) {
+        let (queue, returned, current) = (&self.queue, &self.returned, &self.current);
+        self.transactions.note(seq, commands, |seq| {
+            let in_flight = current.as_ref().is_some_and(|conn| conn.in_flight.contains(seq));
+            in_flight || queue.contains(seq) || returned.contains(seq)
+        });
     }
 
     /// Whether the offline queue has room.

@@ -9,6 +9,7 @@ use redial_resp::Frame;
 use super::context::{Context, Notice};
 use super::hold::OnRefusal;
 use super::timers::Timer;
+use super::transactions::Gathered;
 use super::{Link, Mode, Purpose};
 use crate::command::Class;
 use crate::conclude::{self, OnReply, RejectionCause};
@@ -76,11 +77,50 @@ impl<T: Copy + Default> Link<T> {
         }
         let conn = self.current.as_mut()?;
         let from = conn.in_flight.first_offset();
-        let asked = conn.in_flight.front().is_some_and(|oldest| oldest.end <= conn.untaken());
-        let Some(entry) = asked.then(|| conn.in_flight.pop_front()).flatten() else {
+        let oldest = conn.in_flight.front().filter(|oldest| oldest.end <= conn.untaken());
+        let Some(entry) = oldest.copied() else {
             self.lose(cx, "the server answered more than it was asked", true);
             return None;
         };
+        if entry.meta.class.is(Class::TRANSACTION) {
+            return self.on_transaction_frame(cx, entry, from, frame);
+        }
+        conn.in_flight.pop_front();
+        self.on_reply(cx, entry, from, frame)
+    }
+
+    /// One of the replies of MULTI … EXEC.
+    fn on_transaction_frame(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        entry: Entry<T>,
+        from: u64,
+        frame: Frame,
+    ) -> Option<Answer<T>> {
+        let gathered = self.transactions.gather(entry.seq, frame);
+        if !matches!(gathered, Gathered::Incomplete) {
+            self.current.as_mut()?.in_flight.pop_front();
+        }
+        match gathered {
+            Gathered::Incomplete => None,
+            Gathered::Reply(frame) => self.on_reply(cx, entry, from, frame),
+            Gathered::Unprotected(text) => {
+                let text = format!(
+                    "MULTI was refused, so its commands ran one by one, outside of a transaction: {text}"
+                );
+                self.fail(&entry, Error::new(ErrorKind::Rejected, Delivery::Unknown, text))
+            }
+        }
+    }
+
+    #[inline]
+    fn on_reply(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        entry: Entry<T>,
+        from: u64,
+        frame: Frame,
+    ) -> Option<Answer<T>> {
         if frame.error().is_some() {
             return self.on_error_frame(cx, entry, from, frame);
         }

@@ -33,6 +33,7 @@ macro_rules! tuple {
     };
 }
 
+tuple!(1: A);
 tuple!(2: A, B);
 tuple!(3: A, B, C);
 tuple!(4: A, B, C, D);
