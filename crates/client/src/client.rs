@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redial_proto::{Core, EventKind, Input, Purpose, State, SubscriptionKind};
 
 use crate::builder::Builder;
+use crate::dedicated::Dedicated;
 use crate::driver::mailbox::Mailbox;
 use crate::driver::process;
 use crate::driver::task::Driver;
@@ -87,6 +88,14 @@ impl Client {
     /// Commands that run together, with nobody else's in between (MULTI and EXEC).
     pub fn transaction(&self) -> Transaction {
         Transaction::new(Arc::clone(&self.0))
+    }
+
+    /// A connection of one's own: for WATCH, SELECT, WAIT. It is dialed at once; commands wait until it is ready.
+    ///
+    /// # Errors
+    /// The client was ended.
+    pub fn dedicated(&self) -> Result<Dedicated, Error> {
+        Dedicated::open(Arc::clone(&self.0))
     }
 
     /// Subscribes to a channel. Restored on every new connection; an interruption is announced with [`EventKind::Gap`].

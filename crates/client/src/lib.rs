@@ -18,6 +18,7 @@ mod buffers;
 mod builder;
 mod client;
 mod credentials;
+mod dedicated;
 mod driver;
 mod encoded;
 #[cfg(feature = "entra")]
@@ -46,6 +47,7 @@ pub use crate::arg::ToArg;
 pub use crate::builder::Builder;
 pub use crate::client::Client;
 pub use crate::credentials::{CredentialsError, CredentialsProvider, CredentialsRequest};
+pub use crate::dedicated::Dedicated;
 #[cfg(feature = "entra")]
 pub use crate::entra::EntraId;
 pub use crate::error::{Error, ErrorKind};

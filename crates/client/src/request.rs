@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redial_proto::{RequestId, RequestOptions, Resend};
+use redial_proto::{DedicatedId, RequestId, RequestOptions, Resend};
 use redial_resp::{Command, FromReply};
 
 use crate::arg::ToArg;
@@ -38,6 +38,12 @@ impl<R> Cmd<R> {
             options: RequestOptions::default(),
             reply: PhantomData,
         }
+    }
+
+    /// Sends it over a connection of its caller's own.
+    pub(crate) const fn on(mut self, connection: DedicatedId) -> Self {
+        self.options.on = Some(connection);
+        self
     }
 
     /// Adds an argument.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redial_proto::{RequestOptions, Resend};
+use redial_proto::{DedicatedId, RequestOptions, Resend};
 use redial_resp::FromReply;
 
 use crate::arg::ToArg;
@@ -24,7 +24,8 @@ use crate::request::Request;
 /// It is one request, written in one piece on the shared connection: others' commands come before it or behind it. On a lost connection it ran as a
 /// whole or not at all; [`Error::delivery`](crate::Error::delivery) says which is known, and it is sent again as a whole where that is harmless. A
 /// command that the server refuses to queue makes the whole of it fail, and nothing runs. One that fails as it runs (a wrong type, say) does not undo
-/// the others: decode its place as a `Result<_, ServerError>`. There is no WATCH here, since its effect would be everybody's on the connection.
+/// the others: decode its place as a `Result<_, ServerError>`. WATCH needs a
+/// connection of one's own: [`Client::dedicated`](crate::Client::dedicated).
 #[must_use = "a transaction does nothing unless it is executed"]
 #[derive(Debug)]
 pub struct Transaction {
@@ -37,6 +38,12 @@ impl Transaction {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
         let commands = Box::new(Commands::of_transaction());
         Self { handle, commands, options: RequestOptions::default() }
+    }
+
+    /// Sends it over a connection of its caller's own.
+    pub(crate) const fn on(mut self, connection: DedicatedId) -> Self {
+        self.options.on = Some(connection);
+        self
     }
 
     /// Begins the next command. Commands that change the state of the connection make [`Self::exec`] fail; blocking ones do not block in a

@@ -11,14 +11,14 @@ use redial_resp::{Command, Frame};
 
 use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
-use crate::command::{Body, Class, check, is_idempotent};
+use crate::command::{Body, Class, check, check_dedicated, is_idempotent};
 use crate::config::Config;
 use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::credentials::{Grant, Keeper};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
-use crate::ids::{ConnId, Ids, LinkId, RequestId};
+use crate::ids::{ConnId, DedicatedId, Ids, LinkId, RequestId};
 use crate::link::context::{Context, Notice};
 use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::{Input, Output};
@@ -33,6 +33,8 @@ pub struct RequestOptions {
     pub timeout: Option<Duration>,
     /// What may be sent again; `None` takes the client's.
     pub resend: Option<Resend>,
+    /// The connection that it must go over, of which nothing is ever sent again; `None` is the shared one.
+    pub on: Option<DedicatedId>,
 }
 
 /// The client minus I/O. `T` names a request to the driver: a slot, a number.
@@ -129,18 +131,23 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         token: T,
         options: &RequestOptions,
     ) -> Result<RequestId, Error> {
-        let mut class = check(command)?;
+        let mut class =
+            if options.on.is_none() { check(command)? } else { check_dedicated(command)? };
         let resend = options.resend.unwrap_or(self.config.resend);
         if resend == Resend::Idempotent && !is_idempotent(command, class) {
             class = class.without_idempotent();
         }
-        if class.is(Class::BLOCKING) {
-            let entry = self.entry(class, token, options);
-            if let Some(deadline) = crate::blocking::deadline(command, entry.deadline) {
-                return self.submit_blocking(Entry { deadline, ..entry }, command);
-            }
+        let entry = self.entry(class, token, options);
+        if class.is(Class::BLOCKING)
+            && let Some(deadline) = crate::blocking::deadline(command, entry.deadline)
+        {
+            let entry = Entry { deadline, ..entry };
+            return match options.on {
+                None => self.submit_blocking(entry, command),
+                on => self.accept(entry, Body::Command(command), on),
+            };
         }
-        self.accept(class, Body::Command(command), token, options)
+        self.accept(entry, Body::Command(command), options.on)
     }
 
     /// Accepts commands that are encoded one behind the other, as [`Self::submit`] would one after the other, and tells `each` of what became of
@@ -155,7 +162,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     ) {
         let template = self.entry(Class::default(), T::default(), options);
         let node = self.topology.route(Body::Encoded(encoded));
-        let link = self.links.first_mut().filter(|link| link.node == node && !self.quitting);
+        let link = link_for(&mut self.links, node, options.on).filter(|_| !self.quitting);
         if let Some((base, in_flight)) = link.and_then(|link| link.write_run(&template, encoded)) {
             for (end, class, token) in commands {
                 let (seq, end) = (self.ids.request(), base + end as u64);
@@ -169,7 +176,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         for (end, class, token) in commands {
             let body = Body::Encoded(encoded.get(begin..end).unwrap_or_default());
             begin = end;
-            each(token, self.accept(class, body, token, options));
+            let entry = self.entry(class, token, options);
+            each(token, self.accept(entry, body, options.on));
         }
     }
 
@@ -188,15 +196,42 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         options: &RequestOptions,
     ) -> Result<RequestId, Error> {
         let class = class.in_transaction_with(class);
-        let id = self.accept(class, Body::Encoded(encoded), token, options)?;
-        if let Some(link) = self.links.first_mut() {
+        let entry = self.entry(class, token, options);
+        let id = self.accept(entry, Body::Encoded(encoded), options.on)?;
+        let node = self.topology.route(Body::Encoded(encoded));
+        if let Some(link) = link_for(&mut self.links, node, options.on) {
             link.note_transaction(id.0, commands.saturating_add(2));
         }
         Ok(id)
     }
 
+    /// Opens a connection for one caller alone, who may set state on it. It ends for good when it is lost or its server leads no more: state can't
+    /// be carried over. Requests name it in [`RequestOptions::on`]; those before it is ready wait.
+    ///
+    /// # Errors
+    /// The client was ended.
+    pub fn open_dedicated(&mut self) -> Result<DedicatedId, Error> {
+        if self.quitting || self.links.first().is_none_or(Link::has_ended) {
+            let text = "the client was ended; call `connect()` to start it again";
+            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+        }
+        let at = self.add_link(Purpose::Dedicated);
+        let id = self.links.get(at).and_then(|link| DedicatedId::of(link.id));
+        id.ok_or_else(|| Error::invalid("there are no numbers left for connections"))
+    }
+
+    /// Closes it; what waits and what is in flight on it fails.
+    pub fn close_dedicated(&mut self, id: DedicatedId) {
+        self.drain_reading();
+        self.with_link(id.link(), |link, cx| link.end(cx, "closed by its owner"));
+        self.settle();
+    }
+
     fn entry(&mut self, class: Class, token: T, options: &RequestOptions) -> Entry<T> {
-        let resend = options.resend.unwrap_or(self.config.resend);
+        let resend = match options.on {
+            Some(_) => Resend::Never,
+            None => options.resend.unwrap_or(self.config.resend),
+        };
         Entry {
             seq: self.ids.request(),
             token,
@@ -209,19 +244,16 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     fn accept(
         &mut self,
-        class: Class,
+        entry: Entry<T>,
         body: Body<'_>,
-        token: T,
-        options: &RequestOptions,
+        on: Option<DedicatedId>,
     ) -> Result<RequestId, Error> {
         if self.quitting {
             let text = "the client is ending (`quit`); call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        let entry = self.entry(class, token, options);
         let node = self.topology.route(body);
-        let link = self.links.first_mut().filter(|link| link.node == node);
-        let Some(link) = link else { return Err(Error::invalid("the topology names no link")) };
+        let Some(link) = link_for(&mut self.links, node, on) else { return Err(no_link(on)) };
         if !link.write_at_once(entry, body) {
             link.accept(&mut context!(self), entry, body)?;
         }
@@ -445,10 +477,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         {
             self.end_all("quit");
         }
-        // A blocking link that has ended is not needed again; its number is never used again either.
+        // A link of one caller that has ended is not needed again; its number is never used again either.
         if self.reading.is_none() && self.links.len() > 1 {
             let before = self.links.len();
-            self.links.retain(|link| link.purpose != Purpose::Blocking || !link.has_ended());
+            let may_go =
+                |link: &Link<T>| matches!(link.purpose, Purpose::Blocking | Purpose::Dedicated);
+            self.links.retain(|link| !(may_go(link) && link.has_ended()));
             if self.links.len() < before {
                 self.place_blocked();
             }
@@ -533,4 +567,28 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let found = self.links.iter_mut().find_map(|link| link.connection(conn));
         found.map_or_else(BytesMut::new, |conn| conn.take_buffer())
     }
+}
+
+/// The shared link of a node, or a dedicated one.
+fn link_for<T>(
+    links: &mut [Link<T>],
+    node: NodeId,
+    on: Option<DedicatedId>,
+) -> Option<&mut Link<T>> {
+    match on {
+        None => links.first_mut().filter(|link| link.node == node),
+        Some(on) => links.iter_mut().find(|link| link.id == on.link()),
+    }
+}
+
+#[cold]
+fn no_link(on: Option<DedicatedId>) -> Error {
+    let text = match on {
+        None => return Error::invalid("the topology names no link"),
+        Some(_) => {
+            "the dedicated connection has ended, and with it what was set on it (WATCH, SELECT, …); open another with \
+             `Client::dedicated` and begin anew"
+        }
+    };
+    Error::new(ErrorKind::Disconnected, Delivery::NotSent, text)
 }

@@ -1,6 +1,6 @@
 //! Names for things that live shorter than the core: an id is never used again, so that an event of a dead thing finds nothing.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// One socket's life, from the first packet of its dial to its close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,21 @@ impl LinkId {
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
+    }
+}
+
+/// A link that one caller has for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DedicatedId(NonZeroU32);
+
+impl DedicatedId {
+    /// The shared link, number 0, is nobody's own.
+    pub(crate) fn of(link: LinkId) -> Option<Self> {
+        NonZeroU32::new(link.0).map(Self)
+    }
+
+    pub(crate) const fn link(self) -> LinkId {
+        LinkId(self.0.get())
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use redial_proto::{Core, Input, Output, RequestId, RequestOptions, Time};
+use redial_proto::{Core, DedicatedId, Input, Output, RequestId, RequestOptions, Time};
 use redial_resp::Command;
 
 use super::slots::{Slots, Token};
@@ -83,9 +83,19 @@ impl Mailbox {
     /// Tells the core something.
     pub(crate) fn input(&self, input: Input) {
         let now = self.now();
+        self.settle(|core| core.handle_input(now, input));
+    }
+
+    /// Closes a connection that its owner has no more use for.
+    pub(crate) fn close_dedicated(&self, id: DedicatedId) {
+        self.settle(|core| core.close_dedicated(id));
+    }
+
+    /// Does something that may answer requests.
+    fn settle(&self, act: impl FnOnce(&mut Core<Token>)) {
         let mut wakers = Vec::new();
         self.with(|state| {
-            state.core.handle_input(now, input);
+            act(&mut state.core);
             // Answers go to their places under the same lock: a place that is free again could be another request's by the driver's next run.
             let outputs = state.drain(&mut wakers);
             state.deferred = outputs;

@@ -6,6 +6,7 @@ mod basics;
 #[cfg(feature = "tls")]
 mod certificates;
 mod credentials;
+mod dedicated;
 #[cfg(feature = "entra")]
 mod entra;
 mod fake;

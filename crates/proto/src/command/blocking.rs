@@ -45,6 +45,7 @@ fn place(args: &[&[u8]]) -> Option<(usize, f64)> {
             Some((block + 1, MILLIS))
         }
         b"BLMPOP" | b"BZMPOP" => Some((1, SECONDS)),
+        b"WAIT" | b"WAITAOF" => Some((args.len() - 1, MILLIS)),
         _ => Some((args.len() - 1, SECONDS)),
     }
 }

@@ -106,6 +106,25 @@ pub fn check(command: &Command) -> Result<Class, Error> {
     }
 }
 
+/// As [`check`], for a connection that one caller has for itself: it may set state there, but not turn the connection into something else.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_dedicated(command: &Command) -> Result<Class, Error> {
+    let name = command.name().to_ascii_uppercase();
+    let second = command.args().nth(1).map(<[u8]>::to_ascii_uppercase).unwrap_or_default();
+    let class = match (name.as_slice(), second.as_slice()) {
+        (b"WAIT" | b"WAITAOF", _) => Class::BLOCKING.or(Class::WAITS),
+        (b"WATCH" | b"UNWATCH" | b"SELECT", _)
+        | (b"CLIENT", b"NO-EVICT" | b"NO-TOUCH" | b"SETNAME" | b"SETINFO") => Class::default(),
+        _ => return check(command),
+    };
+    match command.too_large() {
+        Some(text) => Err(Error::invalid(text.to_string())),
+        None => Ok(class),
+    }
+}
+
 /// Refuses what would change the state that every other caller of a shared connection stands on.
 fn refuse_state(command: &Command, class: Class) -> Result<(), Error> {
     if !class.is(Class::STATE) {

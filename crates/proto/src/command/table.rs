@@ -145,9 +145,10 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
         ("SELECT", _) => {
             "name the database in the URL (`redis://host/1`) or with `Builder::database`, or use a client for each"
         }
-        ("MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH", _) => {
-            "a transaction needs its commands in one request; send them with EVAL or FCALL until `transaction()` is there"
+        ("MULTI" | "EXEC" | "DISCARD", _) => {
+            "a transaction is one request; build it with `transaction()`"
         }
+        ("WATCH" | "UNWATCH", _) => "watch keys on a connection of your own, `Client::dedicated`",
         ("SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE", _) => {
             "use `Client::subscribe`, which has a connection of its own and restores it"
         }
@@ -161,7 +162,7 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
             "use `Client::quit` to finish what is under way, or `Client::disconnect` to end at once"
         }
         ("WAIT" | "WAITAOF", _) => {
-            "it counts the replicas that have what its own connection wrote, and would confirm nothing of other commands"
+            "it counts the replicas that have what its own connection wrote: send both on a connection of your own, `Client::dedicated`"
         }
         ("MONITOR" | "SYNC" | "PSYNC" | "REPLCONF", _) => {
             "it turns the connection into a stream of another kind, which redial does not offer yet"

@@ -122,6 +122,10 @@ impl<T: Copy> Backlog<T> {
         self.position(seq).is_some()
     }
 
+    pub(crate) fn get(&self, seq: NonZeroU64) -> Option<&Entry<T>> {
+        self.entries.get(self.position(seq)?)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.log.held()
     }

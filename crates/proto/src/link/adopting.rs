@@ -195,6 +195,9 @@ impl<T: Copy + Default> Link<T> {
         report: FenceReport,
     ) {
         let Some(at) = self.attempts.iter().position(|attempt| attempt.id == id) else { return };
+        if self.purpose == Purpose::Dedicated && self.current.is_some() {
+            return self.end(cx, "its server is not to be used any more");
+        }
         let attempt = self.attempts.remove(at);
         let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
@@ -332,7 +335,8 @@ impl<T: Copy + Default> Link<T> {
         self.hold.reset();
         self.cause = Some(text.to_owned());
         self.set_state(cx, State::Close);
-        if self.purpose == Purpose::Blocking && self.queue.is_empty() {
+        let is_done = self.purpose == Purpose::Blocking && self.queue.is_empty();
+        if is_done || self.purpose == Purpose::Dedicated {
             return self.end(cx, text);
         }
         self.set_state(cx, State::Reconnecting);

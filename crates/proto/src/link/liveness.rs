@@ -301,7 +301,7 @@ impl<T: Copy + Default> Link<T> {
             _ => return,
         };
         match (self.purpose, self.mode) {
-            (Purpose::Blocking, _) if !is_same => {
+            (Purpose::Blocking | Purpose::Dedicated, _) if !is_same => {
                 self.lose(cx, "the endpoint leads to another server now", true);
             }
             (Purpose::Blocking, _) => self.on_idle(cx),
@@ -334,7 +334,7 @@ impl<T: Copy + Default> Link<T> {
                 let delivery = if never_handed { entry.meta.delivery } else { Delivery::Unknown };
                 let text = format!("no answer by the deadline; nothing was read for {silence:.1?}");
                 cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, delivery, text)));
-                blocked = true;
+                blocked |= self.purpose.blocks(entry.meta.class);
             });
             next = [next, in_flight].into_iter().flatten().min();
         }
@@ -342,7 +342,7 @@ impl<T: Copy + Default> Link<T> {
             // One sweep for all deadlines of five milliseconds: with many waiting, a sweep is what costs.
             self.timers.set_no_later(Timer::Deadline, next.max(now + SWEEP_EVERY));
         }
-        if blocked && self.purpose == Purpose::Blocking {
+        if blocked {
             self.drop_blocked(cx, "its deadline has passed");
         }
     }

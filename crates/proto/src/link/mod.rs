@@ -69,6 +69,15 @@ pub enum Purpose {
     Blocking,
     /// Subscriptions.
     Subscriber,
+    /// One caller's, who may set state on it: it ends when its connection does.
+    Dedicated,
+}
+
+impl Purpose {
+    /// True if a command of this class keeps such a link's connection until something happens on the server.
+    pub(crate) fn blocks(self, class: Class) -> bool {
+        matches!(self, Self::Blocking | Self::Dedicated) && class.is(Class::BLOCKING)
+    }
 }
 
 /// How the link stands to its current connection.
@@ -415,8 +424,10 @@ impl<T: Copy + Default> Link<T> {
         }
         let Some(conn) = &mut self.current else { return false };
         let untaken = conn.untaken();
+        let blocks =
+            conn.in_flight.get(seq).is_some_and(|entry| self.purpose.blocks(entry.meta.class));
         let found = conn.in_flight.abandon(seq, untaken);
-        if found && self.purpose == Purpose::Blocking {
+        if found && blocks {
             // What it waits for would be popped and thrown away.
             self.drop_blocked(cx, "its caller went away");
         }
