@@ -199,7 +199,7 @@ impl World {
         };
         let token = self.ledger.open(client, kind, resend, due);
         let command = kind.command(token, own, padding);
-        let options = RequestOptions { timeout: Some(timeout), resend: Some(resend) };
+        let options = RequestOptions { timeout: Some(timeout), resend: Some(resend), on: None };
         self.trace.note(self.now, || {
             format!("client {client}: ask {token} {kind:?} {resend:?} {timeout:?} {own:?}")
         });
