@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use redial::{Client, Delivery, Error, EventKind, Value};
+use redial::{Client, Delivery, Error, EventKind, TlsConfig, Value};
 use tokio::sync::mpsc;
 
 /// Runs until `q` or the end of standard input.
@@ -16,6 +16,9 @@ pub(crate) fn run() -> Result<()> {
     let url = std::env::var("REDIS_URL")
         .context("REDIS_URL is not set; this command is started by `redial drill`")?;
     let mut builder = Client::builder(&url)?;
+    if let Some(authority) = std::env::var_os("REDIS_CA_FILE") {
+        builder = builder.tls(TlsConfig::new().ca_file(authority)?);
+    }
     if let Ok(name) = std::env::var("REDIAL_DRILL_NAME") {
         builder = builder.client_name(name);
     }
