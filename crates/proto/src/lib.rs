@@ -3,7 +3,7 @@
 //! No socket, no clock, no randomness, no task: time and everything that happens is handed in, replies and things to do come out.
 //! So one core serves an asynchronous Rust program, a Node program, and a simulation that drives it through a thousand failovers a second.
 //!
-//! [`Core`] is the door. The path of a command: `core.rs` (which link) → `link/mod.rs` (now, or the queue) → `connection/backlog.rs`
+//! [`Core`] is the door. The path of a command: `core/accepting.rs` (which link) → `link/mod.rs` (now, or the queue) → `connection/backlog.rs`
 //! (encoded, in flight) → the driver's socket → `connection/mod.rs` (the frame) → `link/replies.rs` → `conclude.rs` (answer, or again).
 
 mod blocking;

@@ -1,6 +1,5 @@
 //! The lab on Linux: namespaces, TUN devices, processes.
 
-mod certificates;
 mod control;
 mod enter;
 mod forbidden;

@@ -4,21 +4,20 @@
 //! [`Core::take_writes`] for every socket, and come back at [`Core::poll_timeout`] at the latest.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use redial_resp::{Command, Frame};
+use redial_resp::Frame;
+
+pub use self::accepting::RequestOptions;
 
 use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
-use crate::command::{Body, Class, check, check_dedicated, is_idempotent};
 use crate::config::Config;
-use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::credentials::{Grant, Keeper};
-use crate::delivery::{Delivery, Resend};
+use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
-use crate::ids::{ConnId, DedicatedId, Ids, LinkId, RequestId};
+use crate::ids::{ConnId, Ids, LinkId};
 use crate::link::context::{Context, Notice};
 use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::{Input, Output};
@@ -26,16 +25,24 @@ use crate::rng::Rng;
 use crate::time::Time;
 use crate::topology::{NodeId, Standalone, Topology};
 
-/// What a request may say for itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RequestOptions {
-    /// From acceptance to answer; `None` takes the client's. Of a blocking command: what is added to its own timeout.
-    pub timeout: Option<Duration>,
-    /// What may be sent again; `None` takes the client's.
-    pub resend: Option<Resend>,
-    /// The connection that it must go over, of which nothing is ever sent again; `None` is the shared one.
-    pub on: Option<DedicatedId>,
+/// Lends the core's parts to a link.
+macro_rules! context {
+    ($core:expr) => {
+        Context {
+            now: $core.now,
+            config: &$core.config,
+            topology: &*$core.topology,
+            rng: &mut $core.rng,
+            ids: &mut $core.ids,
+            budget: &$core.budget,
+            keeper: &mut $core.keeper,
+            outputs: &mut $core.outputs,
+            notices: &mut $core.notices,
+        }
+    };
 }
+
+mod accepting;
 
 /// The client minus I/O. `T` names a request to the driver: a slot, a number.
 ///
@@ -58,23 +65,6 @@ pub struct Core<T> {
     /// The link whose read bytes are being turned into answers.
     reading: Option<LinkId>,
     quitting: bool,
-}
-
-/// Lends the core's parts to a link.
-macro_rules! context {
-    ($core:expr) => {
-        Context {
-            now: $core.now,
-            config: &$core.config,
-            topology: &*$core.topology,
-            rng: &mut $core.rng,
-            ids: &mut $core.ids,
-            budget: &$core.budget,
-            keeper: &mut $core.keeper,
-            outputs: &mut $core.outputs,
-            notices: &mut $core.notices,
-        }
-    };
 }
 
 impl<T: Copy + Default + PartialEq> Core<T> {
@@ -118,199 +108,6 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     /// Notes that time has passed. The time of day never goes back here.
     pub fn set_now(&mut self, now: Time) {
         self.now = self.now.max(now);
-    }
-
-    /// Accepts a request; it will be answered exactly once with [`Output::Answer`], unless it is cancelled. `now` is the time of the last
-    /// [`Self::set_now`] or input.
-    ///
-    /// # Errors
-    /// At once, with delivery NotSent: the command changes connection state, an argument is too large, the queue is full, or the client was ended.
-    pub fn submit(
-        &mut self,
-        command: &Command,
-        token: T,
-        options: &RequestOptions,
-    ) -> Result<RequestId, Error> {
-        let mut class =
-            if options.on.is_none() { check(command)? } else { check_dedicated(command)? };
-        let resend = options.resend.unwrap_or(self.config.resend);
-        if resend == Resend::Idempotent && !is_idempotent(command, class) {
-            class = class.without_idempotent();
-        }
-        let entry = self.entry(class, token, options);
-        if class.is(Class::BLOCKING)
-            && let Some(deadline) = crate::blocking::deadline(command, entry.deadline)
-        {
-            let entry = Entry { deadline, ..entry };
-            return match options.on {
-                None => self.submit_blocking(entry, command),
-                on => self.accept(entry, Body::Command(command), on),
-            };
-        }
-        self.accept(entry, Body::Command(command), options.on)
-    }
-
-    /// Accepts commands that are encoded one behind the other, as [`Self::submit`] would one after the other, and tells `each` of what became of
-    /// them. `commands` says of each where it ends in `encoded`, its class, which is neither STATE nor BLOCKING (see [`crate::check`]) and has
-    /// IDEMPOTENT only if its options allow it, and its token.
-    pub fn submit_encoded(
-        &mut self,
-        encoded: &[u8],
-        commands: impl Iterator<Item = (usize, Class, T)>,
-        options: &RequestOptions,
-        mut each: impl FnMut(T, Result<RequestId, Error>),
-    ) {
-        let template = self.entry(Class::default(), T::default(), options);
-        let node = self.topology.route(Body::Encoded(encoded));
-        let link = link_for(&mut self.links, node, options.on).filter(|_| !self.quitting);
-        if let Some((base, in_flight)) = link.and_then(|link| link.write_run(&template, encoded)) {
-            for (end, class, token) in commands {
-                let (seq, end) = (self.ids.request(), base + end as u64);
-                let meta = Meta { class, ..template.meta };
-                in_flight.push_written(Entry { seq, token, end, meta, ..template });
-                each(token, Ok(RequestId(seq)));
-            }
-            return;
-        }
-        let mut begin = 0;
-        for (end, class, token) in commands {
-            let body = Body::Encoded(encoded.get(begin..end).unwrap_or_default());
-            begin = end;
-            let entry = self.entry(class, token, options);
-            each(token, self.accept(entry, body, options.on));
-        }
-    }
-
-    /// Accepts a transaction: MULTI, so many commands, EXEC, encoded one behind the other. It is one request: all of it or nothing is sent again. Its
-    /// answer is EXEC's, or where that ran nothing, what the server refused. `class` is that of its commands
-    /// ([`Class::in_transaction_with`]).
-    ///
-    /// # Errors
-    /// As [`Self::submit`].
-    pub fn submit_transaction(
-        &mut self,
-        encoded: &[u8],
-        commands: u32,
-        class: Class,
-        token: T,
-        options: &RequestOptions,
-    ) -> Result<RequestId, Error> {
-        let class = class.in_transaction_with(class);
-        let entry = self.entry(class, token, options);
-        let id = self.accept(entry, Body::Encoded(encoded), options.on)?;
-        let node = self.topology.route(Body::Encoded(encoded));
-        if let Some(link) = link_for(&mut self.links, node, options.on) {
-            link.note_transaction(id.0, commands.saturating_add(2));
-        }
-        Ok(id)
-    }
-
-    /// Opens a connection for one caller alone, who may set state on it. It ends for good when it is lost or its server leads no more: state can't
-    /// be carried over. Requests name it in [`RequestOptions::on`]; those before it is ready wait.
-    ///
-    /// # Errors
-    /// The client was ended.
-    pub fn open_dedicated(&mut self) -> Result<DedicatedId, Error> {
-        if self.quitting || self.links.first().is_none_or(Link::has_ended) {
-            let text = "the client was ended; call `connect()` to start it again";
-            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
-        }
-        let at = self.add_link(Purpose::Dedicated);
-        let id = self.links.get(at).and_then(|link| DedicatedId::of(link.id));
-        id.ok_or_else(|| Error::invalid("there are no numbers left for connections"))
-    }
-
-    /// Closes it; what waits and what is in flight on it fails.
-    pub fn close_dedicated(&mut self, id: DedicatedId) {
-        self.drain_reading();
-        self.with_link(id.link(), |link, cx| link.end(cx, "closed by its owner"));
-        self.settle();
-    }
-
-    fn entry(&mut self, class: Class, token: T, options: &RequestOptions) -> Entry<T> {
-        let resend = match options.on {
-            Some(_) => Resend::Never,
-            None => options.resend.unwrap_or(self.config.resend),
-        };
-        Entry {
-            seq: self.ids.request(),
-            token,
-            end: 0,
-            deadline: self.now + options.timeout.unwrap_or(self.config.request_timeout),
-            accepted: Tick::of(self.now),
-            meta: Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent },
-        }
-    }
-
-    fn accept(
-        &mut self,
-        entry: Entry<T>,
-        body: Body<'_>,
-        on: Option<DedicatedId>,
-    ) -> Result<RequestId, Error> {
-        if self.quitting {
-            let text = "the client is ending (`quit`); call `connect()` to start it again";
-            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
-        }
-        let node = self.topology.route(body);
-        let Some(link) = link_for(&mut self.links, node, on) else { return Err(no_link(on)) };
-        if !link.write_at_once(entry, body) {
-            link.accept(&mut context!(self), entry, body)?;
-        }
-        Ok(RequestId(entry.seq))
-    }
-
-    fn submit_blocking(&mut self, entry: Entry<T>, command: &Command) -> Result<RequestId, Error> {
-        if self.quitting || self.links.first().is_none_or(Link::has_ended) {
-            let text = "the client was ended; call `connect()` to start it again";
-            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
-        }
-        self.blocking.push(entry, command, &self.config)?;
-        self.place_blocked();
-        Ok(RequestId(entry.seq))
-    }
-
-    /// Gives waiting blocking commands a connection each, as far as there may be.
-    fn place_blocked(&mut self) {
-        while !self.blocking.is_empty() {
-            let is_free = |link: &Link<T>| link.purpose == Purpose::Blocking && link.is_free();
-            let count = self.links.iter().filter(|link| link.purpose == Purpose::Blocking).count();
-            let at = match self.links.iter().position(is_free) {
-                Some(at) => at,
-                None if count < self.config.max_blocking_connections => {
-                    self.add_link(Purpose::Blocking)
-                }
-                None => return,
-            };
-            let mut cx = context!(self);
-            if let Some(link) = self.links.get_mut(at) {
-                self.blocking.place(&mut cx, link);
-            }
-        }
-    }
-
-    fn add_link(&mut self, purpose: Purpose) -> usize {
-        let id = LinkId(self.next_link);
-        self.next_link += 1;
-        let node = NodeId::default();
-        let mut link = Link::new(id, purpose, node, self.topology.endpoint(node).clone());
-        link.connect(&mut context!(self));
-        self.links.push(link);
-        self.links.len() - 1
-    }
-
-    /// Nobody waits for this request any more: what was not handed over never is, the reply of what was is dropped. No answer with this token
-    /// comes afterwards, so the token may name another request at once.
-    pub fn cancel(&mut self, request: RequestId, token: T) {
-        self.drain_reading();
-        let is_its = |output: &Output<T>| matches!(output, Output::Answer { token: its, .. } if *its == token);
-        self.outputs.retain(|output| !is_its(output));
-        let mut cx = context!(self);
-        let found = self.links.iter_mut().any(|link| link.abandon(&mut cx, request.0));
-        if !found {
-            self.blocking.abandon(request.0);
-        }
-        self.settle();
     }
 
     /// Subscribes (or unsubscribes), now and on every connection to come. Confirmations and messages come as [`Output::Push`].
@@ -567,28 +364,4 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let found = self.links.iter_mut().find_map(|link| link.connection(conn));
         found.map_or_else(BytesMut::new, |conn| conn.take_buffer())
     }
-}
-
-/// The shared link of a node, or a dedicated one.
-fn link_for<T>(
-    links: &mut [Link<T>],
-    node: NodeId,
-    on: Option<DedicatedId>,
-) -> Option<&mut Link<T>> {
-    match on {
-        None => links.first_mut().filter(|link| link.node == node),
-        Some(on) => links.iter_mut().find(|link| link.id == on.link()),
-    }
-}
-
-#[cold]
-fn no_link(on: Option<DedicatedId>) -> Error {
-    let text = match on {
-        None => return Error::invalid("the topology names no link"),
-        Some(_) => {
-            "the dedicated connection has ended, and with it what was set on it (WATCH, SELECT, …); open another with \
-             `Client::dedicated` and begin anew"
-        }
-    };
-    Error::new(ErrorKind::Disconnected, Delivery::NotSent, text)
 }
