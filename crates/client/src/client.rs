@@ -1,6 +1,7 @@
 //! The handle that programs hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redial_proto::{Core, EventKind, Input, Purpose, State, SubscriptionKind};
 
@@ -9,6 +10,7 @@ use crate::dedicated::Dedicated;
 use crate::driver::mailbox::Mailbox;
 use crate::driver::process;
 use crate::driver::task::Driver;
+use crate::durable::Durable;
 use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
 use crate::pipeline::Pipeline;
@@ -96,6 +98,14 @@ impl Client {
     /// The client was ended.
     pub fn dedicated(&self) -> Result<Dedicated, Error> {
         Dedicated::open(Arc::clone(&self.0))
+    }
+
+    /// Writes that are answered when so many replicas have them, which is waited for at most `within`.
+    ///
+    /// # Errors
+    /// No replicas are asked for, `within` is below a millisecond, or the client was ended.
+    pub fn durable(&self, replicas: u32, within: Duration) -> Result<Durable, Error> {
+        Durable::open(Arc::clone(&self.0), replicas, within)
     }
 
     /// Subscribes to a channel. Restored on every new connection; an interruption is announced with [`EventKind::Gap`].

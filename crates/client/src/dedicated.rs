@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use redial_proto::DedicatedId;
+use redial_proto::OpenedId;
 
 use crate::client::Handle;
 use crate::error::Error;
+use crate::pipeline::Pipeline;
 use crate::request::Cmd;
 use crate::transaction::Transaction;
 
@@ -31,7 +32,7 @@ use crate::transaction::Transaction;
 #[derive(Debug)]
 pub struct Dedicated {
     handle: Arc<Handle>,
-    id: DedicatedId,
+    id: OpenedId,
 }
 
 impl Dedicated {
@@ -46,6 +47,11 @@ impl Dedicated {
         Cmd::new(Arc::clone(&self.handle), name).on(self.id)
     }
 
+    /// As [`Client::pipeline`](crate::Client::pipeline).
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline::new(Arc::clone(&self.handle)).on(self.id)
+    }
+
     /// As [`Client::transaction`](crate::Client::transaction). After WATCH its reply is null if a watched key was changed: execute it as an `Option`.
     pub fn transaction(&self) -> Transaction {
         Transaction::new(Arc::clone(&self.handle)).on(self.id)
@@ -54,6 +60,6 @@ impl Dedicated {
 
 impl Drop for Dedicated {
     fn drop(&mut self) {
-        self.handle.mailbox.close_dedicated(self.id);
+        self.handle.mailbox.close(self.id);
     }
 }

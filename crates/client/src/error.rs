@@ -35,6 +35,8 @@ pub enum ErrorKind {
     InvalidRequest,
     /// `max_retries_per_request` dials failed in a row.
     MaxRetries,
+    /// It ran, and too few replicas confirmed it in time ([`Client::durable`](crate::Client::durable)).
+    NotDurable,
     /// The server sent what the protocol does not allow.
     Protocol,
     /// The offline queue is full.
@@ -79,6 +81,7 @@ impl Error {
                 CoreErrorKind::Disconnected => ErrorKind::Disconnected,
                 CoreErrorKind::InvalidRequest => ErrorKind::InvalidRequest,
                 CoreErrorKind::MaxRetries => ErrorKind::MaxRetries,
+                CoreErrorKind::NotDurable => ErrorKind::NotDurable,
                 CoreErrorKind::QueueFull => ErrorKind::QueueFull,
                 CoreErrorKind::Rejected => ErrorKind::Rejected,
                 CoreErrorKind::RetryBudget => ErrorKind::RetryBudget,

@@ -20,6 +20,7 @@ mod client;
 mod credentials;
 mod dedicated;
 mod driver;
+mod durable;
 mod encoded;
 #[cfg(feature = "entra")]
 mod entra;
@@ -48,6 +49,7 @@ pub use crate::builder::Builder;
 pub use crate::client::Client;
 pub use crate::credentials::{CredentialsError, CredentialsProvider, CredentialsRequest};
 pub use crate::dedicated::Dedicated;
+pub use crate::durable::Durable;
 #[cfg(feature = "entra")]
 pub use crate::entra::EntraId;
 pub use crate::error::{Error, ErrorKind};

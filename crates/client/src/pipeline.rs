@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use redial_proto::{Core, RequestOptions, Resend};
+use redial_proto::{Core, OpenedId, RequestOptions, Resend};
 use redial_resp::{Frame, FromReply, OwnedValue};
 
 use crate::arg::ToArg;
@@ -29,6 +29,12 @@ pub struct Pipeline {
 impl Pipeline {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
         Self { handle, commands: Box::default(), options: RequestOptions::default() }
+    }
+
+    /// Sends it over a link that was opened for it.
+    pub(crate) const fn on(mut self, link: OpenedId) -> Self {
+        self.options.on = Some(link);
+        self
     }
 
     /// Begins the next command.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redial_proto::{DedicatedId, RequestId, RequestOptions, Resend};
+use redial_proto::{OpenedId, RequestId, RequestOptions, Resend};
 use redial_resp::{Command, FromReply};
 
 use crate::arg::ToArg;
@@ -40,9 +40,9 @@ impl<R> Cmd<R> {
         }
     }
 
-    /// Sends it over a connection of its caller's own.
-    pub(crate) const fn on(mut self, connection: DedicatedId) -> Self {
-        self.options.on = Some(connection);
+    /// Sends it over a link that was opened for it.
+    pub(crate) const fn on(mut self, link: OpenedId) -> Self {
+        self.options.on = Some(link);
         self
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redial_proto::{DedicatedId, RequestOptions, Resend};
+use redial_proto::{OpenedId, RequestOptions, Resend};
 use redial_resp::FromReply;
 
 use crate::arg::ToArg;
@@ -40,9 +40,9 @@ impl Transaction {
         Self { handle, commands, options: RequestOptions::default() }
     }
 
-    /// Sends it over a connection of its caller's own.
-    pub(crate) const fn on(mut self, connection: DedicatedId) -> Self {
-        self.options.on = Some(connection);
+    /// Sends it over a link that was opened for it.
+    pub(crate) const fn on(mut self, link: OpenedId) -> Self {
+        self.options.on = Some(link);
         self
     }
 

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     InvalidRequest,
     /// Too many dials failed in a row (`max_retries_per_request`).
     MaxRetries,
+    /// It ran, and too few replicas confirmed it ([`Core::open_durable`](crate::Core::open_durable)).
+    NotDurable,
     /// The server sent what the protocol does not allow.
     Protocol,
     /// The offline queue is full, or the request waited in it for longer than it may.

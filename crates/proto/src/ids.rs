@@ -26,11 +26,11 @@ impl LinkId {
     }
 }
 
-/// A link that one caller has for itself.
+/// A link that was opened besides the shared one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DedicatedId(NonZeroU32);
+pub struct OpenedId(NonZeroU32);
 
-impl DedicatedId {
+impl OpenedId {
     /// The shared link, number 0, is nobody's own.
     pub(crate) fn of(link: LinkId) -> Option<Self> {
         NonZeroU32::new(link.0).map(Self)

@@ -38,7 +38,7 @@ pub use self::credentials::Grant;
 pub use self::delivery::{Delivery, Resend};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, EventKind, State, Suspicion};
-pub use self::ids::{ConnId, DedicatedId, LinkId, RequestId};
+pub use self::ids::{ConnId, LinkId, OpenedId, RequestId};
 pub use self::link::{Purpose, SubscriptionKind};
 pub use self::output::{Finding, Input, Output, TcpInfo};
 pub use self::time::Time;

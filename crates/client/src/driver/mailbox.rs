@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use redial_proto::{Core, DedicatedId, Input, Output, RequestId, RequestOptions, Time};
+use redial_proto::{Core, Input, OpenedId, Output, RequestId, RequestOptions, Time};
 use redial_resp::Command;
 
 use super::slots::{Slots, Token};
@@ -86,9 +86,9 @@ impl Mailbox {
         self.settle(|core| core.handle_input(now, input));
     }
 
-    /// Closes a connection that its owner has no more use for.
-    pub(crate) fn close_dedicated(&self, id: DedicatedId) {
-        self.settle(|core| core.close_dedicated(id));
+    /// Closes a link that its owner has no more use for.
+    pub(crate) fn close(&self, id: OpenedId) {
+        self.settle(|core| core.close(id));
     }
 
     /// Does something that may answer requests.

@@ -7,6 +7,7 @@ mod basics;
 mod certificates;
 mod credentials;
 mod dedicated;
+mod durable;
 #[cfg(feature = "entra")]
 mod entra;
 mod fake;

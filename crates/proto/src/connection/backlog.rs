@@ -29,6 +29,8 @@ pub(crate) enum Owner {
     Inquiry,
     /// The link, for its subscriptions.
     Subscription,
+    /// The link: do replicas have what was written?
+    Wait,
     /// The link, with new credentials.
     Auth,
 }
@@ -124,6 +126,11 @@ impl<T: Copy> Backlog<T> {
 
     pub(crate) fn get(&self, seq: NonZeroU64) -> Option<&Entry<T>> {
         self.entries.get(self.position(seq)?)
+    }
+
+    /// Those that end behind `offset`, the last first.
+    pub(crate) fn since(&self, offset: u64) -> impl Iterator<Item = &Entry<T>> {
+        self.entries.iter().rev().take_while(move |entry| entry.end > offset)
     }
 
     pub(crate) fn bytes(&self) -> usize {

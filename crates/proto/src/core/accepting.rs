@@ -9,7 +9,7 @@ use crate::command::{Body, Class, check, check_dedicated, is_idempotent};
 use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{DedicatedId, LinkId, RequestId};
+use crate::ids::{LinkId, OpenedId, RequestId};
 use crate::link::context::Context;
 use crate::link::{Link, Purpose};
 use crate::output::Output;
@@ -22,8 +22,8 @@ pub struct RequestOptions {
     pub timeout: Option<Duration>,
     /// What may be sent again; `None` takes the client's.
     pub resend: Option<Resend>,
-    /// The connection that it must go over, of which nothing is ever sent again; `None` is the shared one.
-    pub on: Option<DedicatedId>,
+    /// The link that was opened for it; `None` is the shared one. Over a dedicated one nothing is ever sent again.
+    pub on: Option<OpenedId>,
 }
 
 impl<T: Copy + Default + PartialEq> Core<T> {
@@ -38,8 +38,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         token: T,
         options: &RequestOptions,
     ) -> Result<RequestId, Error> {
-        let mut class =
-            if options.on.is_none() { check(command)? } else { check_dedicated(command)? };
+        let opened = self.opened(options.on);
+        let mut class = match opened {
+            Some(Purpose::Dedicated) => check_dedicated(command)?,
+            _ => check(command)?,
+        };
         let resend = options.resend.unwrap_or(self.config.resend);
         if resend == Resend::Idempotent && !is_idempotent(command, class) {
             class = class.without_idempotent();
@@ -49,9 +52,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             && let Some(deadline) = crate::blocking::deadline(command, entry.deadline)
         {
             let entry = Entry { deadline, ..entry };
-            return match options.on {
+            return match opened {
                 None => self.submit_blocking(entry, command),
-                on => self.accept(entry, Body::Command(command), on),
+                Some(Purpose::Dedicated) => self.accept(entry, Body::Command(command), options.on),
+                Some(_) => Err(Error::invalid(
+                    "a blocking command would delay the confirmation of all others; use `Client::cmd`, or a connection of your own",
+                )),
             };
         }
         self.accept(entry, Body::Command(command), options.on)
@@ -117,27 +123,55 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     ///
     /// # Errors
     /// The client was ended.
-    pub fn open_dedicated(&mut self) -> Result<DedicatedId, Error> {
+    pub fn open_dedicated(&mut self) -> Result<OpenedId, Error> {
+        self.open(Purpose::Dedicated)
+    }
+
+    /// Opens a link whose writes are answered when so many replicas have them, or fail with [`ErrorKind::NotDurable`] after `within`. Requests name it in
+    /// [`RequestOptions::on`]. It outlives failovers as the shared one does.
+    ///
+    /// # Errors
+    /// The client was ended; no replicas are asked for; or `within` is below a millisecond, which WAIT takes for "for ever".
+    pub fn open_durable(&mut self, replicas: u32, within: Duration) -> Result<OpenedId, Error> {
+        if replicas == 0 || within < Duration::from_millis(1) {
+            return Err(Error::invalid(
+                "durable writes need at least one replica, and a millisecond to hear from it",
+            ));
+        }
+        let id = self.open(Purpose::Durable)?;
+        self.with_link(id.link(), |link, _| link.make_durable(replicas, within));
+        Ok(id)
+    }
+
+    fn open(&mut self, purpose: Purpose) -> Result<OpenedId, Error> {
         if self.quitting || self.links.first().is_none_or(Link::has_ended) {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        let at = self.add_link(Purpose::Dedicated);
-        let id = self.links.get(at).and_then(|link| DedicatedId::of(link.id));
+        let at = self.add_link(purpose);
+        let id = self.links.get(at).and_then(|link| OpenedId::of(link.id));
         id.ok_or_else(|| Error::invalid("there are no numbers left for connections"))
     }
 
-    /// Closes it; what waits and what is in flight on it fails.
-    pub fn close_dedicated(&mut self, id: DedicatedId) {
+    /// Closes a link that was opened; what waits and what is in flight on it fails.
+    pub fn close(&mut self, id: OpenedId) {
         self.drain_reading();
         self.with_link(id.link(), |link, cx| link.end(cx, "closed by its owner"));
+        self.links.retain(|link| link.id != id.link());
         self.settle();
     }
 
+    /// What an opened link is for. One that is gone was a dedicated one: others stay until they are closed.
+    fn opened(&self, on: Option<OpenedId>) -> Option<Purpose> {
+        let on = on?.link();
+        let link = self.links.iter().find(|link| link.id == on);
+        Some(link.map_or(Purpose::Dedicated, |link| link.purpose))
+    }
+
     fn entry(&mut self, class: Class, token: T, options: &RequestOptions) -> Entry<T> {
-        let resend = match options.on {
-            Some(_) => Resend::Never,
-            None => options.resend.unwrap_or(self.config.resend),
+        let resend = match self.opened(options.on) {
+            Some(Purpose::Dedicated) => Resend::Never,
+            _ => options.resend.unwrap_or(self.config.resend),
         };
         Entry {
             seq: self.ids.request(),
@@ -153,7 +187,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         &mut self,
         entry: Entry<T>,
         body: Body<'_>,
-        on: Option<DedicatedId>,
+        on: Option<OpenedId>,
     ) -> Result<RequestId, Error> {
         if self.quitting {
             let text = "the client is ending (`quit`); call `connect()` to start it again";
@@ -222,11 +256,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 }
 
 /// The shared link of a node, or a dedicated one.
-fn link_for<T>(
-    links: &mut [Link<T>],
-    node: NodeId,
-    on: Option<DedicatedId>,
-) -> Option<&mut Link<T>> {
+fn link_for<T>(links: &mut [Link<T>], node: NodeId, on: Option<OpenedId>) -> Option<&mut Link<T>> {
     match on {
         None => links.first_mut().filter(|link| link.node == node),
         Some(on) => links.iter_mut().find(|link| link.id == on.link()),
@@ -234,7 +264,7 @@ fn link_for<T>(
 }
 
 #[cold]
-fn no_link(on: Option<DedicatedId>) -> Error {
+fn no_link(on: Option<OpenedId>) -> Error {
     let text = match on {
         None => return Error::invalid("the topology names no link"),
         Some(_) => {

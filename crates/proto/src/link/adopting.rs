@@ -283,6 +283,7 @@ impl<T: Copy + Default> Link<T> {
         let in_flight = std::mem::take(&mut old.in_flight);
         self.inquiries.clear();
         self.transactions.reset();
+        self.fail_held(cx, text);
         let mut kept = in_flight.sift(|_, entry| {
             if entry.meta.owner != Owner::Caller {
                 return false;

@@ -338,6 +338,7 @@ impl<T: Copy + Default> Link<T> {
             });
             next = [next, in_flight].into_iter().flatten().min();
         }
+        next = [next, self.expire_held(cx)].into_iter().flatten().min();
         if let Some(next) = next {
             // One sweep for all deadlines of five milliseconds: with many waiting, a sweep is what costs.
             self.timers.set_no_later(Timer::Deadline, next.max(now + SWEEP_EVERY));

@@ -19,6 +19,7 @@ mod authenticating;
 mod backoff;
 pub(crate) mod context;
 mod dialing;
+mod durable;
 mod hold;
 mod judge;
 mod liveness;
@@ -37,6 +38,7 @@ use redial_resp::Command;
 pub(crate) use self::attempt::Attempt;
 use self::backoff::Backoff;
 use self::context::{Context, Notice};
+use self::durable::Durable;
 use self::hold::Hold;
 pub use self::subscriptions::SubscriptionKind;
 use self::subscriptions::Subscriptions;
@@ -71,6 +73,8 @@ pub enum Purpose {
     Subscriber,
     /// One caller's, who may set state on it: it ends when its connection does.
     Dedicated,
+    /// Writes that are answered when replicas have them.
+    Durable,
 }
 
 impl Purpose {
@@ -159,6 +163,8 @@ pub(crate) struct Link<T> {
     cause: Option<String>,
     subscriptions: Subscriptions,
     transactions: Transactions,
+    /// Where writes wait for their confirmation.
+    durable: Option<Box<Durable<T>>>,
 }
 
 impl<T: Copy + Default> Link<T> {
@@ -192,6 +198,7 @@ impl<T: Copy + Default> Link<T> {
             cause: None,
             subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
+            durable: None,
         }
     }
 
@@ -211,7 +218,8 @@ impl<T: Copy + Default> Link<T> {
     /// True if a caller waits for anything here.
     pub(crate) fn has_callers(&self) -> bool {
         let in_flight = self.current.as_ref().is_some_and(|conn| conn.in_flight.has_callers());
-        in_flight || self.queue.has_callers() || self.returned.has_callers()
+        let waits = self.queue.has_callers() || self.returned.has_callers();
+        in_flight || waits || self.holds_replies()
     }
 
     pub(crate) fn is_serving(&self) -> bool {
@@ -407,6 +415,9 @@ impl<T: Copy + Default> Link<T> {
         each: impl FnMut(bytes::Bytes),
     ) {
         cx.budget.deposit(std::mem::take(&mut self.sends));
+        if self.durable.is_some() && self.is_current(conn) {
+            self.ask_for_confirmation(cx);
+        }
         let Some(found) = self.connection(conn) else { return };
         found.take_writes(cx.now, each);
         if self.is_current(conn) {
@@ -420,6 +431,9 @@ impl<T: Copy + Default> Link<T> {
             if self.queue.is_mostly_dead() || self.queue.waiting() == 0 {
                 self.queue.compact(0);
             }
+            return true;
+        }
+        if self.abandon_held(seq) {
             return true;
         }
         let Some(conn) = &mut self.current else { return false };

@@ -139,7 +139,7 @@ impl<T: Copy + Default> Link<T> {
         frame: Frame,
     ) -> Option<Answer<T>> {
         if entry.meta.owner == Owner::Caller {
-            return Some((entry.token, Ok(frame)));
+            return self.hold_reply(entry, frame).map(|frame| (entry.token, Ok(frame)));
         }
         self.on_own_reply(cx, entry.meta.owner, &frame);
         None
@@ -169,6 +169,7 @@ impl<T: Copy + Default> Link<T> {
                     self.on_subscription_refused(cx, error.code(), error.to_string());
                 }
             }
+            Owner::Wait => self.on_confirmation(cx, frame),
             Owner::Auth => {
                 let refusal = frame.error().map(|error| error.to_string());
                 self.on_authenticated(cx, refusal);
