@@ -87,6 +87,11 @@ pub(crate) struct DrillArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     pub(crate) tcp_retries2: Option<u32>,
 
+    /// Servers that speak TLS, with certificates made for the drill; the client gets rediss:// and
+    /// the authority's certificate in REDIS_CA_FILE
+    #[arg(long)]
+    pub(crate) tls: bool,
+
     /// The server program [default: redis-server or valkey-server in PATH]
     #[arg(long, value_name = "PATH")]
     pub(crate) server_bin: Option<PathBuf>,
@@ -103,7 +108,7 @@ pub(crate) struct DrillArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Run this program as the client, with REDIS_URL set
+    /// Run this program as the client, with REDIS_URL set (and with --tls REDIS_CA_FILE)
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = ["client", "callers", "pause"])]
     pub(crate) program: Vec<OsString>,
 }

@@ -148,6 +148,7 @@ fn plan(args: &DrillArgs, drill: &dyn Drill, subject: Subject) -> Result<Plan> {
             EndpointKind::Dns => Endpoint::Dns,
         },
         tcp_retries2: args.tcp_retries2,
+        tls: args.tls,
         server_bin: args.server_bin.clone(),
         variant: variant.map(|variant| variant.name),
     })

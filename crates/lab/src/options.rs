@@ -76,6 +76,8 @@ pub struct LabOptions {
     pub tcp_retries2: Option<u32>,
     /// The server program. Default `None`: `redis-server`, else `valkey-server`, from `PATH`.
     pub server_bin: Option<PathBuf>,
+    /// Whether the servers speak TLS, and nothing else but over their unix sockets; with certificates made for this lab. Default no.
+    pub tls: bool,
     /// Arguments added to both servers' command lines, after the lab's own, so that they win.
     pub server_args: Vec<String>,
 }
@@ -87,6 +89,7 @@ impl Default for LabOptions {
             endpoint: Endpoint::Address,
             tcp_retries2: None,
             server_bin: None,
+            tls: false,
             server_args: Vec::new(),
         }
     }

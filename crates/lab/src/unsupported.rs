@@ -41,6 +41,7 @@ impl Lab {
 
     never! {
         url() -> String;
+        authority() -> Option<std::path::PathBuf>;
         server_version() -> &str;
         client_command(program: impl AsRef<OsStr>) -> Command;
         spawn(command: Command) -> Result<Child, LabError>;

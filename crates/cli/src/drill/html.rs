@@ -51,10 +51,11 @@ fn section(page: &mut String, report: &Report) {
     let _ = write!(
         page,
         "<section><h1><span class=\"verdict {class}\">{word}</span> {}{variant}</h1>\
-         <p class=\"sub\">{} on {} · round trip {} · endpoint by {}</p>",
+         <p class=\"sub\">{} on {}{} · round trip {} · endpoint by {}</p>",
         setting.drill,
         escape(&setting.client),
         escape(&setting.server),
+        if setting.tls { " over TLS" } else { "" },
         human(setting.rtt_ms),
         setting.endpoint
     );

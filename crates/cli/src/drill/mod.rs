@@ -70,6 +70,7 @@ pub(crate) fn run(drill: &dyn Drill, plan: &Plan) -> Result<Report> {
             Endpoint::Address => "address",
             Endpoint::Dns => "dns",
         },
+        tls: plan.tls,
         rtt_ms: millis(plan.rtt),
         worst_lateness_ms: millis(stage.lab().wire_stats().worst_lateness),
     };

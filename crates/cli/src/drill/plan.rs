@@ -44,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) promote_after: Duration,
     pub(crate) endpoint: Endpoint,
     pub(crate) tcp_retries2: Option<u32>,
+    pub(crate) tls: bool,
     pub(crate) server_bin: Option<PathBuf>,
     pub(crate) variant: Option<&'static str>,
 }
@@ -55,6 +56,7 @@ impl Plan {
         options.rtt = self.rtt;
         options.endpoint = self.endpoint;
         options.tcp_retries2 = self.tcp_retries2;
+        options.tls = self.tls;
         options.server_bin.clone_from(&self.server_bin);
         options
     }

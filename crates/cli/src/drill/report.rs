@@ -70,6 +70,7 @@ pub(crate) struct Setting {
     pub(crate) client: String,
     pub(crate) server: String,
     pub(crate) endpoint: &'static str,
+    pub(crate) tls: bool,
     pub(crate) rtt_ms: f64,
     /// The latest that the lab delivered a packet after its time. A machine that is too busy for the
     /// drill shows here: times of recovery are no better than this.

@@ -54,11 +54,12 @@ pub(crate) fn text(report: &Report, colour: bool) -> String {
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(
         text,
-        "\n{}  {}{variant} · {} on {} · rtt {}",
+        "\n{}  {}{variant} · {} on {}{} · rtt {}",
         paint.verdict(report.verdict()),
         paint.bold(setting.drill),
         paint.bold(&setting.client),
         setting.server,
+        if setting.tls { " over TLS" } else { "" },
         human(setting.rtt_ms)
     );
     for reason in report.reasons() {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::certificates::Certificates;
 use super::enter::{Session, doing, session};
 use super::keeper::Keeper;
 use super::place::{Network, Plan};
@@ -30,6 +31,7 @@ const SYNC_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Lab {
     url: String,
+    authority: Option<PathBuf>,
     server_version: String,
     servers: PerHost<Server>,
     client: Network,
@@ -47,9 +49,10 @@ impl Lab {
     /// [`LabError::Server`], with the end of its log, if one does not come up.
     pub fn start(options: LabOptions) -> Result<Self, LabError> {
         let session = session()?;
+        let scheme = if options.tls { "rediss" } else { "redis" };
         let url = match (options.endpoint, &session.no_names) {
-            (Endpoint::Address, _) => format!("redis://{ENDPOINT_IP}:{PORT}"),
-            (Endpoint::Dns, None) => format!("redis://{ENDPOINT_NAME}:{PORT}"),
+            (Endpoint::Address, _) => format!("{scheme}://{ENDPOINT_IP}:{PORT}"),
+            (Endpoint::Dns, None) => format!("{scheme}://{ENDPOINT_NAME}:{PORT}"),
             (Endpoint::Dns, Some(why)) => {
                 let doing = "redirect the resolution of names; use an address as the endpoint";
                 return Err(LabError::System {
@@ -62,11 +65,19 @@ impl Lab {
         let keeper = Arc::new(Keeper::start().map_err(doing("start a thread"))?);
         let (networks, client, wire) = build_network(session, &options)?;
         let directory = scratch::path(&session.scratch).join(next_name());
+        let certificates = make_certificates(&options)?;
         let start = |host: HostId| {
+            let directory = directory.join(host.to_string());
+            let mut arguments = Vec::new();
+            if let Some(certificates) = &certificates {
+                certificates.write(&directory).map_err(doing("write the certificates"))?;
+                arguments = Certificates::arguments();
+            }
+            arguments.extend(options.server_args.iter().cloned());
             let setup = Setup {
                 program: program.clone(),
-                arguments: options.server_args.clone(),
-                directory: directory.join(host.to_string()),
+                arguments,
+                directory,
                 network: networks[host].namespace(),
                 keeper: Arc::clone(&keeper),
             };
@@ -74,14 +85,20 @@ impl Lab {
         };
         let servers = PerHost::new(start(HostId::A)?, start(HostId::B)?);
         let server_version = version(&servers[HostId::A])?;
-        let lab = Self { url, server_version, servers, client, wire, keeper, directory };
+        let authority = certificates.map(|_| {
+            let seen_by_others = scratch::path_from_outside(&session.scratch);
+            let of_a = directory.strip_prefix(scratch::path(&session.scratch));
+            let of_a = of_a.unwrap_or(&directory).join(HostId::A.to_string());
+            Certificates::authority_in(&seen_by_others.join(of_a))
+        });
+        let lab = Self { url, authority, server_version, servers, client, wire, keeper, directory };
         lab.demote(HostId::B)?;
         lab.wait_for_sync(HostId::B, SYNC_PATIENCE)?;
         Ok(lab)
     }
 
     /// The endpoint, as the client gets it in `REDIS_URL`: `redis://10.77.0.100:6379` or
-    /// `redis://redis.drill:6379`.
+    /// `redis://redis.drill:6379`, with TLS `rediss://…`.
     #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
@@ -93,13 +110,25 @@ impl Lab {
         &self.server_version
     }
 
-    /// A command that will run on the client's host, with `REDIS_URL` set.
+    /// The certificate of the authority that issued the servers' (PEM), where they speak TLS; the client gets it in `REDIS_CA_FILE`.
+    #[must_use]
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.authority.clone()
+    }
+
+    /// A command that will run on the client's host, with `REDIS_URL` set. Where the servers speak TLS, `REDIS_CA_FILE` names the authority's certificate, and so do
+    /// `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS`, which OpenSSL, rustls and Node.js read by themselves.
     ///
     /// The child is killed when the *thread* that spawned it ends, so spawn it with [`Lab::spawn`]
     /// or from a thread that outlives it.
     pub fn client_command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env("REDIS_URL", &self.url);
+        if let Some(authority) = &self.authority {
+            for variable in ["REDIS_CA_FILE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
+                command.env(variable, authority);
+            }
+        }
         sys::run_in(&mut command, sys::Place { network: self.client.namespace(), directory: None });
         command
     }
@@ -301,6 +330,11 @@ impl Drop for Lab {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn make_certificates(options: &LabOptions) -> Result<Option<Certificates>, LabError> {
+    let make = || Certificates::make().map_err(io::Error::other);
+    options.tls.then(make).transpose().map_err(doing("make certificates"))
 }
 
 fn build_network(

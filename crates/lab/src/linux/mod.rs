@@ -1,5 +1,6 @@
 //! The lab on Linux: namespaces, TUN devices, processes.
 
+mod certificates;
 mod control;
 mod enter;
 mod forbidden;

@@ -32,6 +32,11 @@ pub(super) fn path(root: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
+/// The way to it for other processes of ours.
+pub(super) fn path_from_outside(root: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), root.as_raw_fd()))
+}
+
 fn redirect_names() -> io::Result<()> {
     cover(
         "/etc/resolv.conf",
