@@ -29,9 +29,13 @@ struct Counted {
 #[derive(Debug)]
 pub(crate) struct Tls {
     stream: TlsStream<Counted>,
-    /// Bytes of the program that were encrypted, and of those the ones that the kernel has taken whole.
+    /// Bytes of the program that were encrypted.
     accepted: u64,
+    /// Of those, the ones that the kernel has taken, and how many encrypted ones they are. A record counts when its last byte was taken: what is cut can't be read.
     taken: u64,
+    taken_encrypted: u64,
+    /// What [`Self::take_written`] has told of them.
+    told: u64,
     /// The last read gave something: behind it may be what the socket does not show, more records or an error.
     has_read: bool,
 }
@@ -47,7 +51,8 @@ pub(super) async fn secure(
     let counted = Counted { stream, written: 0 };
     match TlsConnector::from(client).connect(name.clone(), counted).await {
         Ok(stream) => {
-            let tls = Tls { stream, accepted: 0, taken: 0, has_read: true };
+            let tls =
+                Tls { stream, accepted: 0, taken: 0, taken_encrypted: 0, told: 0, has_read: true };
             Ok(Some(Stream::Tls(Box::new(tls))))
         }
         Err(error) => Err(tls_error::of_handshake(&error, &name, &config)),
@@ -96,7 +101,7 @@ impl Tls {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // What was encrypted before goes first, so that it is known when the kernel has it.
+        // What was encrypted before goes first, so that it is known when the kernel has it. Of a large upload there is always some.
         ready!(self.poll_flush(cx))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
         self.accepted += written as u64;
@@ -104,7 +109,10 @@ impl Tls {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.taken = self.accepted;
+        self.taken_encrypted = self.stream.get_ref().0.written;
+        Poll::Ready(Ok(()))
     }
 
     /// True if the kernel has not taken all that was encrypted.
@@ -112,18 +120,13 @@ impl Tls {
         self.taken < self.accepted
     }
 
-    /// Bytes of the program that the kernel has taken since this was last asked. A record counts when its last byte was taken: what is cut
-    /// can't be read.
+    /// Bytes of the program that the kernel has taken since this was last asked.
     pub(super) fn take_written(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
-        match self.poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                let written = self.accepted - self.taken;
-                self.taken = self.accepted;
-                Ok(written as usize)
-            }
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Ok(0),
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Err(error);
         }
+        let written = self.taken - std::mem::replace(&mut self.told, self.taken);
+        Ok(written as usize)
     }
 
     pub(super) fn tcp(&self) -> &TcpStream {
@@ -133,9 +136,8 @@ impl Tls {
     /// The kernel counts encrypted bytes and the core its own; a record is larger than what is in it, so this is never too much, and exact when
     /// everything was acknowledged.
     pub(super) fn translate(&self, info: TcpInfo) -> TcpInfo {
-        let encrypted = self.stream.get_ref().0.written;
         // The SYN counts as a byte.
-        let unacked = (encrypted + 1).saturating_sub(info.bytes_acked);
+        let unacked = (self.taken_encrypted + 1).saturating_sub(info.bytes_acked);
         TcpInfo { bytes_acked: (self.taken + 1).saturating_sub(unacked), ..info }
     }
 }

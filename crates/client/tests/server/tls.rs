@@ -293,6 +293,44 @@ async fn a_tls_handshake_that_nobody_answers_does_not_hold_up_the_next() {
 }
 
 #[tokio::test]
+async fn a_large_upload_over_a_slow_line_is_no_silence() {
+    if lacks_tls() {
+        return;
+    }
+    let authority = Authority::new();
+    let server = serve(&authority, &authority.issue(&["localhost"]), &[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let backend = server.port;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (mut down, mut up) = stream.into_split();
+            let to = TcpStream::connect(("127.0.0.1", backend)).await.unwrap();
+            let (mut from_server, mut to_server) = to.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut up).await });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 20];
+                while let Ok(read @ 1..) = down.read(&mut buffer).await {
+                    to_server.write_all(&buffer[..read]).await.unwrap();
+                    // A line of some 16 MB/s.
+                    tokio::time::sleep(Duration::from_nanos(60 * read as u64)).await;
+                }
+            });
+        }
+    });
+    let tls = TlsConfig::new().ca_file(authority.file()).unwrap();
+    let client = Builder::tcp("localhost", port).tls(tls).connect().await.unwrap();
+    let mut events = client.events();
+    let begun = Instant::now();
+    client.cmd("SET").arg("k").arg(vec![b'x'; 48 << 20]).run().await.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(2), "it was to be slow");
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await {
+        let kind = event.unwrap().kind;
+        assert!(!matches!(kind, redial::EventKind::Suspected { .. }), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn rubbish_instead_of_tls_is_told_from_a_server_that_goes_away() {
     for (bytes, kind, expected) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], ErrorKind::Tls, "speaks no TLS"),
