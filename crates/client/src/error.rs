@@ -64,6 +64,14 @@ impl Error {
         redial_proto::Error::new(CoreErrorKind::Closed, Delivery::NotSent, text).into()
     }
 
+    pub(crate) fn invalid(text: &str) -> Self {
+        redial_proto::Error::new(CoreErrorKind::InvalidRequest, Delivery::NotSent, text).into()
+    }
+
+    pub(crate) fn protocol(text: &str) -> Self {
+        redial_proto::Error::new(CoreErrorKind::Protocol, Delivery::Unknown, text).into()
+    }
+
     pub(crate) fn server(text: &str) -> Self {
         Self(Box::new(Repr::Server(ServerError::new(text))))
     }

@@ -17,6 +17,7 @@ use crate::client::Handle;
 use crate::driver::slots::{Reply, Token};
 use crate::encoded::Commands;
 use crate::error::Error;
+use crate::once::Once;
 
 /// A command being built; `.await` sends it. Nothing is sent before the first poll.
 ///
@@ -73,6 +74,24 @@ impl<R> Cmd<R> {
         self
     }
 
+    /// Makes it run exactly once, though it may have to be sent several times: `id` names this one run, and is never used for another within an
+    /// hour ([`Once::ttl`]). A request number, an order number, a UUID; the same id again, by this program or another, gets the first
+    /// run's reply.
+    ///
+    /// The write and a token run in one script, so the server has both or neither, its replicas too: after any failure the command is sent again
+    /// (as under [`Resend::Always`]) until its deadline. For single writes whose keys are in one slot.
+    ///
+    /// What it does not promise: a failover that loses the write loses the token with it, and then it runs again, as it should; if both were acknowledged, that
+    /// is a lost write like any other ([`Client::durable`](crate::Client::durable) guards against it). A server that evicts keys may evict tokens. A
+    /// request that fails with Unknown at its deadline ran once or not at all: ask again with the same id. Integers beyond 2^53 lose
+    /// digits in scripts. Tokens are kept under `redial:once:{…}:<id>`, to which the user needs rights, as to EVAL and EVALSHA.
+    ///
+    /// # Errors
+    /// Those of any command; [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) where it can't be kept.
+    pub fn once(self, id: impl AsRef<[u8]>) -> Once<R> {
+        Once::new(self.handle, self.command, self.options, id.as_ref())
+    }
+
     /// Sends it and decodes the reply.
     ///
     /// Cancel safe in this sense: dropping the future before the command was handed to the socket takes it back; afterwards it may run, and
@@ -81,11 +100,7 @@ impl<R> Cmd<R> {
     /// # Errors
     /// See [`Error`]; [`Error::delivery`] says whether the command ran.
     pub fn send(self) -> Request<R> {
-        Request {
-            handle: self.handle,
-            state: State::New(self.command, self.options),
-            reply: PhantomData,
-        }
+        Request::of_command(self.handle, self.command, self.options)
     }
 }
 
@@ -123,6 +138,14 @@ enum State {
 }
 
 impl<R> Request<R> {
+    pub(crate) fn of_command(
+        handle: Arc<Handle>,
+        command: Command,
+        options: RequestOptions,
+    ) -> Self {
+        Self { handle, state: State::New(command, options), reply: PhantomData }
+    }
+
     pub(crate) fn of_transaction(
         handle: Arc<Handle>,
         commands: Box<Commands>,

@@ -27,7 +27,7 @@ mod topology;
 
 pub use self::board::Board;
 pub use self::budget::RetryBudget;
-pub use self::command::{Class, check, is_idempotent};
+pub use self::command::{Class, check, is_idempotent, slot, tag_beside, written_keys};
 pub use self::conclude::RejectionCause;
 pub use self::config::{
     Config, Credentials, Endpoint, Liveness, Protocol, QueueLimits, Session, WantedRole,

@@ -12,6 +12,7 @@ mod durable;
 mod entra;
 mod fake;
 mod hostile;
+mod once;
 mod outages;
 mod process;
 #[cfg(feature = "tls")]

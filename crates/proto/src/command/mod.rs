@@ -3,12 +3,14 @@
 
 mod blocking;
 mod idempotent;
+mod keys;
 mod table;
 
 use redial_resp::Command;
 
 pub(crate) use blocking::{BlockingTimeout, blocking_timeout, with_time_left};
 pub use idempotent::is_idempotent;
+pub use keys::{slot, tag_beside, written_keys};
 
 use crate::error::Error;
 

@@ -4,6 +4,7 @@
 //! [`Core::take_writes`] for every socket, and come back at [`Core::poll_timeout`] at the latest.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use redial_resp::Frame;
@@ -103,6 +104,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     #[must_use]
     pub fn server(&self) -> Option<&crate::connection::identity::Server> {
         self.links.first()?.current()?.server.as_ref()
+    }
+
+    /// From acceptance to answer, where a request does not say otherwise.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        self.config.request_timeout
     }
 
     /// Notes that time has passed. The time of day never goes back here.

@@ -1,0 +1,183 @@
+//! Writes that run exactly once, however often they have to be sent.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redial_proto::{RequestOptions, Resend};
+use redial_resp::{Bytes, Command, Frame, FromReply, Limits, Scanner};
+
+use crate::client::Handle;
+use crate::error::Error;
+use crate::request::Request;
+
+/// How long a token is kept by default: longer than any outage that a request waits through.
+const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+
+/// Lua can't hand more to a call (`LUAI_MAXCSTACK` is 8,000).
+const MOST_ARGS: usize = 7_000;
+
+/// Runs the command in ARGV, or answers what it answered before. Replies are stored as RESP2 bytes, so that nothing is lost in Lua's own types; errors are
+/// not stored, since a command that fails has done nothing. 6.2 puts its own position before an error's code.
+const SCRIPT: &str = r"
+local function refused(reply)
+  if type(reply) == 'table' and reply.err then
+    return {err = (string.gsub(reply.err, '^@?user_script: ?%d+: ?%-?', ''))}
+  end
+end
+local told = redis.pcall('GET', KEYS[1])
+if told then return refused(told) or told end
+local function encode(value)
+  local kind = type(value)
+  if kind == 'number' then return string.format(':%.0f\r\n', value) end
+  if kind == 'string' then return '$' .. #value .. '\r\n' .. value .. '\r\n' end
+  if kind ~= 'table' then return '$-1\r\n' end
+  if value.ok then return '+' .. value.ok .. '\r\n' end
+  local all = {'*' .. #value .. '\r\n'}
+  for i = 1, #value do all[i + 1] = encode(value[i]) end
+  return table.concat(all)
+end
+local reply = redis.pcall(unpack(ARGV, 2))
+local error = refused(reply)
+if error then return error end
+local encoded = encode(reply)
+redis.call('SET', KEYS[1], encoded, 'PX', ARGV[1])
+return encoded
+";
+
+/// SHA-1 of the script, in hexadecimal, as EVALSHA wants it.
+const SHA1: &str = "a143b9dd08b7283e7299b8bebc0ba353f22e5d0e";
+
+/// A write that is to run exactly once; `.await` sends it, as often as it takes.
+///
+/// Made by [`Cmd::once`](crate::Cmd::once), which says what it promises and what not.
+#[must_use = "a command does nothing unless it is awaited"]
+#[derive(Debug)]
+pub struct Once<R> {
+    handle: Arc<Handle>,
+    command: Command,
+    options: RequestOptions,
+    id: Vec<u8>,
+    ttl: Duration,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R> Once<R> {
+    pub(crate) fn new(
+        handle: Arc<Handle>,
+        command: Command,
+        options: RequestOptions,
+        id: &[u8],
+    ) -> Self {
+        Self { handle, command, options, id: id.to_vec(), ttl: DEFAULT_TTL, reply: PhantomData }
+    }
+
+    /// How long the server remembers that it ran; afterwards the same id runs again. Default: an hour. It must outlast the request's deadline, and
+    /// whatever else the program does before it may use the id again.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// EVALSHA or EVAL of the script around the command.
+    fn script(&self, name: &str, script: &str) -> Result<Command, Error> {
+        let refuse = |text: &str| Err(Error::invalid(text));
+        if let Err(error) = redial_proto::check(&self.command) {
+            return Err(error.into());
+        }
+        let Some(keys) = redial_proto::written_keys(&self.command) else {
+            return refuse(
+                "`once` is for single writes whose keys can be told from their arguments (INCR, LPUSH, SET, …), not for this command",
+            );
+        };
+        let Some(first) = keys.first() else { return refuse("there is no key") };
+        if keys.iter().any(|key| redial_proto::slot(key) != redial_proto::slot(first)) {
+            return refuse(
+                "its keys are in several slots, and a token can be in one only; put a common {tag} into them",
+            );
+        }
+        if self.command.arg_count() > MOST_ARGS {
+            return refuse(
+                "`once` takes 7,000 arguments at the most: a script can't call with more",
+            );
+        }
+        if self.ttl < Duration::from_millis(1) {
+            return refuse(
+                "a token that is not kept at all protects from nothing: give a longer `ttl`",
+            );
+        }
+        let mut command = Command::new(name);
+        command.push_arg(script.as_bytes());
+        command.push_int(keys.len() as u64 + 1);
+        let prefix = format!("redial:once:{{{}}}:", redial_proto::tag_beside(first));
+        command.push_arg(&[prefix.as_bytes(), &self.id].concat());
+        for key in &keys {
+            command.push_arg(key);
+        }
+        command.push_int(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX));
+        for arg in self.command.args() {
+            command.push_arg(arg);
+        }
+        Ok(command)
+    }
+
+    async fn run(mut self) -> Result<R, Error>
+    where
+        R: FromReply,
+    {
+        let begun = Instant::now();
+        let timeout = self.options.timeout;
+        let timeout = timeout.unwrap_or_else(|| self.handle.mailbox.lock().core.request_timeout());
+        self.options.resend = Some(Resend::Always);
+        self.options.timeout = Some(timeout);
+        let command = self.script("EVALSHA", SHA1)?;
+        let request = Request::<Bytes>::of_command(Arc::clone(&self.handle), command, self.options);
+        let mut told = request.await;
+        if told.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
+            // A server that was started or promoted since has never seen it. EVAL tells it, and EVALSHA is short from then on.
+            let command = self.script("EVAL", SCRIPT)?;
+            self.options.timeout = Some(timeout.saturating_sub(begun.elapsed()));
+            told = Request::of_command(Arc::clone(&self.handle), command, self.options).await;
+        }
+        unwrap_reply(told?)
+    }
+}
+
+/// What the script stored: a reply within a reply.
+fn unwrap_reply<R: FromReply>(stored: Bytes) -> Result<R, Error> {
+    match Scanner::new(Limits::default()).scan(&stored) {
+        Ok(Some(len)) if len == stored.len() => {
+            Frame::from_scanned(stored).decode().map_err(Error::from)
+        }
+        _ => Err(Error::protocol(
+            "the token holds something else than a reply: another program uses its key (redial:once:…)",
+        )),
+    }
+}
+
+impl<R: FromReply + Send + 'static> IntoFuture for Once<R> {
+    type Output = Result<R, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_reads_back_as_the_reply_that_it_was() {
+        let read = |bytes: &'static [u8]| Bytes::from_static(bytes);
+        assert_eq!(unwrap_reply::<i64>(read(b":7\r\n")).unwrap(), 7);
+        assert_eq!(unwrap_reply::<Option<String>>(read(b"$-1\r\n")).unwrap(), None);
+        assert_eq!(unwrap_reply::<Vec<i64>>(read(b"*2\r\n:1\r\n:2\r\n")).unwrap(), [1, 2]);
+        for rubbish in [&b"hello"[..], b"", b":1\r\n:2\r\n", b"$5\r\nab"] {
+            assert!(unwrap_reply::<i64>(Bytes::copy_from_slice(rubbish)).is_err());
+        }
+    }
+}
