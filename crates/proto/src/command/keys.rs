@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_those_of_a_cluster() {
+    fn slots_are_those_of_the_specification() {
         // The check value of the specification, and hash tags as it has them.
         assert_eq!(slot(b"123456789"), 0x31c3);
         assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
