@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redial_proto::{Core, EventKind, Input, Purpose, State, SubscriptionKind};
+use redial_resp::FromReply;
 
 use crate::builder::Builder;
 use crate::dedicated::Dedicated;
@@ -15,6 +16,8 @@ use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
 use crate::pipeline::Pipeline;
 use crate::request::Cmd;
+use crate::scan::Scan;
+use crate::script::{Script, ScriptCall};
 use crate::subscription::Subscription;
 use crate::transaction::Transaction;
 
@@ -80,6 +83,31 @@ impl Client {
     /// Commands that change the state of the connection (SELECT, MULTI, SUBSCRIBE, …) are refused with an error that says what to use instead.
     pub fn cmd<R>(&self, name: &str) -> Cmd<R> {
         Cmd::new(Arc::clone(&self.0), name)
+    }
+
+    /// Runs a script; keys and arguments follow.
+    pub fn script<R>(&self, script: &Script) -> ScriptCall<R> {
+        ScriptCall::new(Arc::clone(&self.0), script)
+    }
+
+    /// All keys, as a stream (SCAN).
+    pub fn scan_all<T: FromReply>(&self) -> Scan<T> {
+        Scan::new(Arc::clone(&self.0), "SCAN", None)
+    }
+
+    /// All fields of a hash and their values, as a stream of pairs (HSCAN).
+    pub fn hscan_all<K: FromReply, V: FromReply>(&self, key: impl AsRef<[u8]>) -> Scan<(K, V)> {
+        Scan::new(Arc::clone(&self.0), "HSCAN", Some(key.as_ref()))
+    }
+
+    /// All members of a set, as a stream (SSCAN).
+    pub fn sscan_all<T: FromReply>(&self, key: impl AsRef<[u8]>) -> Scan<T> {
+        Scan::new(Arc::clone(&self.0), "SSCAN", Some(key.as_ref()))
+    }
+
+    /// All members of a sorted set and their scores, as a stream of pairs (ZSCAN).
+    pub fn zscan_all<T: FromReply>(&self, key: impl AsRef<[u8]>) -> Scan<(T, f64)> {
+        Scan::new(Arc::clone(&self.0), "ZSCAN", Some(key.as_ref()))
     }
 
     /// Several commands in one go.

@@ -8,6 +8,7 @@ use crate::client::Handle;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::request::Cmd;
+use crate::script::{Script, ScriptCall};
 use crate::transaction::Transaction;
 
 /// A connection of one's own, for what others must not share: WATCH before a transaction, SELECT, WAIT behind a write.
@@ -45,6 +46,11 @@ impl Dedicated {
     /// that turn the connection into something else.
     pub fn cmd<R>(&self, name: &str) -> Cmd<R> {
         Cmd::new(Arc::clone(&self.handle), name).on(self.id)
+    }
+
+    /// As [`Client::script`](crate::Client::script).
+    pub fn script<R>(&self, script: &Script) -> ScriptCall<R> {
+        ScriptCall::new(Arc::clone(&self.handle), script).on(self.id)
     }
 
     /// As [`Client::pipeline`](crate::Client::pipeline).

@@ -9,6 +9,7 @@ use crate::client::Handle;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::request::Cmd;
+use crate::script::{Script, ScriptCall};
 use crate::transaction::Transaction;
 
 /// A way to write on which a reply means that replicas have it (WAIT).
@@ -51,6 +52,11 @@ impl Durable {
     /// As [`Client::cmd`](crate::Client::cmd). Blocking commands are refused.
     pub fn cmd<R>(&self, name: &str) -> Cmd<R> {
         Cmd::new(Arc::clone(&self.0.handle), name).on(self.0.id)
+    }
+
+    /// As [`Client::script`](crate::Client::script).
+    pub fn script<R>(&self, script: &Script) -> ScriptCall<R> {
+        ScriptCall::new(Arc::clone(&self.0.handle), script).on(self.0.id)
     }
 
     /// As [`Client::pipeline`](crate::Client::pipeline).

@@ -31,6 +31,8 @@ mod pipeline;
 mod policy;
 mod request;
 mod retry;
+mod scan;
+mod script;
 mod subscription;
 #[cfg(feature = "tls")]
 mod tls;
@@ -58,6 +60,8 @@ pub use crate::events::Events;
 pub use crate::once::Once;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};
 pub use crate::request::{Cmd, Request};
+pub use crate::scan::Scan;
+pub use crate::script::{Script, ScriptCall};
 pub use crate::subscription::{Message, Subscription};
 #[cfg(feature = "tls")]
 pub use crate::tls::TlsConfig;

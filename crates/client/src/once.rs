@@ -3,15 +3,15 @@
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use redial_proto::{RequestOptions, Resend};
 use redial_resp::{Bytes, Command, Frame, FromReply, Limits, Scanner};
 
 use crate::client::Handle;
 use crate::error::Error;
-use crate::request::Request;
+use crate::script::{self, Script};
 
 /// How long a token is kept by default: longer than any outage that a request waits through.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
@@ -47,9 +47,6 @@ redis.call('SET', KEYS[1], encoded, 'PX', ARGV[1])
 return encoded
 ";
 
-/// SHA-1 of the script, in hexadecimal, as EVALSHA wants it.
-const SHA1: &str = "a143b9dd08b7283e7299b8bebc0ba353f22e5d0e";
-
 /// A write that is to run exactly once; `.await` sends it, as often as it takes.
 ///
 /// Made by [`Cmd::once`](crate::Cmd::once), which says what it promises and what not.
@@ -81,8 +78,8 @@ impl<R> Once<R> {
         self
     }
 
-    /// EVALSHA or EVAL of the script around the command.
-    fn script(&self, name: &str, script: &str) -> Result<Command, Error> {
+    /// Refuses what can't be kept, and gives the keys that are written.
+    fn check(&self) -> Result<Vec<&[u8]>, Error> {
         let refuse = |text: &str| Err(Error::invalid(text));
         if let Err(error) = redial_proto::check(&self.command) {
             return Err(error.into());
@@ -108,40 +105,35 @@ impl<R> Once<R> {
                 "a token that is not kept at all protects from nothing: give a longer `ttl`",
             );
         }
-        let mut command = Command::new(name);
-        command.push_arg(script.as_bytes());
-        command.push_int(keys.len() as u64 + 1);
-        let prefix = format!("redial:once:{{{}}}:", redial_proto::tag_beside(first));
-        command.push_arg(&[prefix.as_bytes(), &self.id].concat());
+        Ok(keys)
+    }
+
+    /// What follows the script: the token's key and the command's keys, how long the token is kept, and the command.
+    fn write_to(&self, script: &mut Command) -> Result<(), Error> {
+        let keys = self.check()?;
+        script.push_int(keys.len() as u64 + 1);
+        let tag = redial_proto::tag_beside(keys.first().copied().unwrap_or_default());
+        script.push_arg(&[format!("redial:once:{{{tag}}}:").as_bytes(), &self.id].concat());
         for key in &keys {
-            command.push_arg(key);
+            script.push_arg(key);
         }
-        command.push_int(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX));
+        script.push_int(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX));
         for arg in self.command.args() {
-            command.push_arg(arg);
+            script.push_arg(arg);
         }
-        Ok(command)
+        Ok(())
     }
 
     async fn run(mut self) -> Result<R, Error>
     where
         R: FromReply,
     {
-        let begun = Instant::now();
-        let timeout = self.options.timeout;
-        let timeout = timeout.unwrap_or_else(|| self.handle.mailbox.lock().core.request_timeout());
+        static AROUND: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT));
         self.options.resend = Some(Resend::Always);
-        self.options.timeout = Some(timeout);
-        let command = self.script("EVALSHA", SHA1)?;
-        let request = Request::<Bytes>::of_command(Arc::clone(&self.handle), command, self.options);
-        let mut told = request.await;
-        if told.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
-            // A server that was started or promoted since has never seen it. EVAL tells it, and EVALSHA is short from then on.
-            let command = self.script("EVAL", SCRIPT)?;
-            self.options.timeout = Some(timeout.saturating_sub(begun.elapsed()));
-            told = Request::of_command(Arc::clone(&self.handle), command, self.options).await;
-        }
-        unwrap_reply(told?)
+        let handle = Arc::clone(&self.handle);
+        let told =
+            script::run(handle, AROUND.clone(), self.options, |script| self.write_to(script));
+        unwrap_reply(told.await?.decode()?)
     }
 }
 

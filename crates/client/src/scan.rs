@@ -1,0 +1,183 @@
+//! SCAN and its kin as streams: pages are asked for one after the other, and the whole begins anew where another server took over.
+//!
+//! A cursor is a place in one process' hash table, whose order follows from a random seed: on another server it means another place, and what
+//! lies before it would be missed. So a scan that notices another server starts over; SCAN may give an element twice anyway.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{future, vec};
+
+use futures_core::Stream;
+use redial_proto::RequestOptions;
+use redial_resp::{Command, FromReply};
+
+use crate::client::Handle;
+use crate::error::{Error, ErrorKind};
+use crate::request::Request;
+
+/// The elements of the keyspace or of one collection, page by page.
+///
+/// ```no_run
+/// # async fn example(client: redial::Client) -> Result<(), redial::Error> {
+/// let mut users = client.scan_all::<String>().pattern("user:*").page(500);
+/// while let Some(key) = users.next().await {
+///     println!("{}", key?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What SCAN promises holds across failovers too: an element that is there all the time is given at least once; some may be given twice, more of them
+/// after a failover, since the scan then begins anew. The server is not asked for the next page before the last one was taken.
+#[must_use = "a scan does nothing unless it is read"]
+pub struct Scan<T> {
+    handle: Arc<Handle>,
+    name: &'static str,
+    key: Option<Vec<u8>>,
+    /// MATCH, COUNT, TYPE and what follows each.
+    options: Vec<Vec<u8>>,
+    /// Where the next page begins; `None` behind the last.
+    cursor: Option<u64>,
+    /// Whose cursor it is.
+    server: Option<Place>,
+    asked: Option<Request<(u64, Vec<T>)>>,
+    page: vec::IntoIter<T>,
+}
+
+/// A process as far as it can be told from another: by its `run_id`, or where that is hidden by our connection to it.
+type Place = (Option<String>, Option<i64>);
+
+impl<T> Scan<T> {
+    pub(crate) fn new(handle: Arc<Handle>, name: &'static str, key: Option<&[u8]>) -> Self {
+        Self {
+            handle,
+            name,
+            key: key.map(<[u8]>::to_vec),
+            options: Vec::new(),
+            cursor: Some(0),
+            server: None,
+            asked: None,
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    /// Only what matches a glob pattern (MATCH). The server looks at everything all the same.
+    pub fn pattern(self, pattern: impl AsRef<[u8]>) -> Self {
+        self.option("MATCH", pattern.as_ref())
+    }
+
+    /// About how many elements the server looks at for a page (COUNT). Default: the server's, which is 10.
+    pub fn page(self, elements: u32) -> Self {
+        self.option("COUNT", elements.to_string().as_bytes())
+    }
+
+    fn option(mut self, name: &str, value: &[u8]) -> Self {
+        self.options.extend([name.as_bytes().to_vec(), value.to_vec()]);
+        self
+    }
+
+    fn command(&self, cursor: u64) -> Command {
+        let mut command = Command::new(self.name);
+        if let Some(key) = &self.key {
+            command.push_arg(key);
+        }
+        command.push_int(cursor);
+        for option in &self.options {
+            command.push_arg(option);
+        }
+        command
+    }
+
+    fn place(&self) -> Option<Place> {
+        let state = self.handle.mailbox.lock();
+        state.core.server().map(|server| match &server.run_id {
+            Some(run_id) => (Some(run_id.clone()), None),
+            None => (None, server.client_id),
+        })
+    }
+
+    /// Asks for the next page, which is the first one where another server leads by now.
+    fn ask(&mut self, cursor: u64) -> Request<(u64, Vec<T>)> {
+        let place = self.place();
+        let cursor = if place == self.server { cursor } else { 0 };
+        self.server = place;
+        let command = self.command(cursor);
+        Request::of_command(Arc::clone(&self.handle), command, RequestOptions::default())
+    }
+
+    /// A page came, and with it a cursor, which counts only if it is of the server that was asked.
+    fn on_page(&mut self, next: u64, page: Vec<T>) {
+        let place = self.place();
+        let next = if place.is_some() && place == self.server { next } else { 0 };
+        let is_last = next == 0 && place == self.server;
+        self.cursor = (!is_last).then_some(next);
+        self.page = page.into_iter();
+    }
+
+    /// It failed. What the server says of this page it would say again; anything else may be better at the next attempt.
+    fn on_error(&mut self, error: &Error) {
+        if matches!(error.kind(), ErrorKind::Server | ErrorKind::Decode | ErrorKind::InvalidRequest)
+        {
+            self.cursor = None;
+        }
+    }
+}
+
+impl<T> Scan<T> {
+    /// Only keys of a type: `string`, `list`, `set`, `zset`, `hash`, `stream` (TYPE, from Redis 6.0). For [`Client::scan_all`](crate::Client::scan_all)
+    /// only; other commands refuse it.
+    pub fn of_type(self, name: &str) -> Self {
+        self.option("TYPE", name.as_bytes())
+    }
+}
+
+impl<T> fmt::Debug for Scan<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan")
+            .field("name", &self.name)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: FromReply + Unpin> Scan<T> {
+    /// The next element; `None` behind the last. Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    /// As of any command. Behind an error of the server the scan has ended; behind any other (no answer by the deadline, say) the next call asks for
+    /// the page again.
+    pub async fn next(&mut self) -> Option<Result<T, Error>> {
+        future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl<T: FromReply + Unpin> Stream for Scan<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(element) = this.page.next() {
+                return Poll::Ready(Some(Ok(element)));
+            }
+            let mut request = match (this.asked.take(), this.cursor) {
+                (Some(request), _) => request,
+                (None, Some(cursor)) => this.ask(cursor),
+                (None, None) => return Poll::Ready(None),
+            };
+            match future::Future::poll(Pin::new(&mut request), cx) {
+                Poll::Pending => {
+                    this.asked = Some(request);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok((next, page))) => this.on_page(next, page),
+                Poll::Ready(Err(error)) => {
+                    this.on_error(&error);
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
