@@ -37,6 +37,14 @@ impl Sealed {
     pub(crate) const fn is_encoded(&self) -> bool {
         matches!(self, Self::Encoded { .. })
     }
+
+    /// How many of the encoded bytes it has.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Encoded { len, .. } => *len,
+            Self::Whole(_) | Self::Refused(_) => 0,
+        }
+    }
 }
 
 impl Commands {

@@ -133,6 +133,8 @@ fn submit_run<'a>(
     token: Token,
     options: &RequestOptions,
 ) -> &'a [u8] {
+    // What stands behind this run is another's: something not encoded comes between them.
+    let (encoded, rest) = encoded.split_at(run.iter().map(Sealed::len).sum());
     let mut end = 0;
     let commands = (token.index()..).zip(run).filter_map(|(index, command)| {
         let Sealed::Encoded { len, class } = command else { return None };
@@ -140,7 +142,7 @@ fn submit_run<'a>(
         Some((end, *class, token.nth(index)))
     });
     core.submit_encoded(encoded, commands, options, |token, result| batch.note(token, result));
-    encoded.get(end..).unwrap_or_default()
+    rest
 }
 
 /// A pipeline that was sent; resolves to the outcome of each command.

@@ -49,6 +49,25 @@ async fn a_pipeline_gives_each_command_its_own_outcome() {
 }
 
 #[tokio::test]
+async fn each_command_of_a_pipeline_runs_once_whatever_stands_between_them() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    let id: i64 = client.cmd("CLIENT ID").await.unwrap();
+    let large = Bytes::from(vec![b'x'; 1 << 20]);
+    let pipeline = client.pipeline().cmd("INCR").arg("a").cmd("SELECT").arg(1);
+    let pipeline = pipeline.cmd("INCR").arg("b").cmd("APPEND").arg("large").arg(large);
+    let pipeline = pipeline.cmd("INCR").arg("c").cmd("BLPOP").arg("l").arg(0.01);
+    let replies = pipeline.cmd("INCR").arg("d").await;
+    for at in [0, 2, 4, 6] {
+        assert_eq!(replies[at].as_ref().unwrap().decode::<i64>().unwrap(), 1, "{at}");
+    }
+    let counters = client.cmd::<Vec<i64>>("MGET").args(["a", "b", "c", "d"]).await.unwrap();
+    assert_eq!(counters, [1, 1, 1, 1]);
+    let same: i64 = client.cmd("CLIENT ID").await.unwrap();
+    assert_eq!(same, id, "nothing was answered that was not asked");
+}
+
+#[tokio::test]
 async fn ten_thousand_concurrent_commands_get_their_own_replies() {
     let server = Server::start(&[]);
     let client = Client::connect(&server.url()).await.unwrap();
