@@ -1,14 +1,15 @@
 //! `redial adapter`: the redial client with its defaults, spoken to over the adapter protocol
 //! (docs/adapters.md).
 //!
-//! Stands on the public API alone, and has no dealings with the drill but its lines.
+//! Stands on the public API alone, and has no dealings with the drill but its lines. `REDIAL_OPTIONS` changes how writes are sent.
 
 use std::io::{BufRead as _, Write as _};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use redial::{Client, Delivery, Error, EventKind, TlsConfig, Value};
+use anyhow::{Context as _, Result, bail};
+use redial::{Client, Cmd, Delivery, Durable, Error, EventKind, TlsConfig, Value};
 use tokio::sync::mpsc;
 
 /// Runs until `q` or the end of standard input.
@@ -22,13 +23,14 @@ pub(crate) fn run() -> Result<()> {
     if let Ok(name) = std::env::var("REDIAL_DRILL_NAME") {
         builder = builder.client_name(name);
     }
+    let options = Options::parse(&std::env::var("REDIAL_OPTIONS").unwrap_or_default())?;
     let (say, said) = channel();
     let writer = thread::spawn(move || write_lines(&said));
     let (hear, heard) = mpsc::unbounded_channel();
     // Reading standard input can't be cancelled: the thread ends with the process.
     thread::spawn(move || read_lines(&hear));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(builder, heard, say));
+    runtime.block_on(serve(builder, options, heard, say))?;
     runtime.shutdown_background();
     // Whatever a task still wanted to say is cut off with it.
     drop(writer);
@@ -60,13 +62,84 @@ fn write_lines(said: &Receiver<String>) {
     }
 }
 
+/// How writes are sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Options {
+    once: bool,
+    /// Replicas that must have a write.
+    durable: Option<u32>,
+}
+
+/// Longer than a replica of a drill lags, and much shorter than a deadline.
+const DURABLE_WITHIN: Duration = Duration::from_secs(3);
+
+impl Options {
+    fn parse(text: &str) -> Result<Self> {
+        let mut options = Self::default();
+        for word in text.split(',').filter(|word| !word.is_empty()) {
+            match word.split_once('=') {
+                None if word == "once" => options.once = true,
+                Some(("durable", replicas)) => {
+                    let replicas = replicas.parse();
+                    options.durable = Some(replicas.context("durable=N: N is a number")?);
+                }
+                _ => bail!("REDIAL_OPTIONS knows `once` and `durable=N`, not `{word}`"),
+            }
+        }
+        Ok(options)
+    }
+
+    /// As a part of the client's name in reports.
+    fn label(self) -> String {
+        let once = if self.once { "+once" } else { "" };
+        let durable = self.durable.map(|n| format!("+durable({n})")).unwrap_or_default();
+        format!("{once}{durable}")
+    }
+}
+
+/// The client, and the way to write.
+#[derive(Clone)]
+struct Subject {
+    client: Client,
+    durable: Option<Durable>,
+    once: bool,
+}
+
+impl Subject {
+    fn new(client: Client, options: Options) -> Result<Self> {
+        let open = |replicas| client.durable(replicas, DURABLE_WITHIN);
+        let durable = options.durable.map(open).transpose()?;
+        Ok(Self { client, durable, once: options.once })
+    }
+
+    fn request(&self, name: &str) -> Cmd<Value> {
+        match &self.durable {
+            Some(durable) if is_write(name) => durable.cmd(name),
+            _ => self.client.cmd(name),
+        }
+    }
+
+    async fn run(self, id: String, name: &str, request: Cmd<Value>, say: Sender<String>) {
+        let told =
+            if self.once && is_write(name) { request.once(&id).await } else { request.await };
+        let _ = say.send(answer(&id, told));
+    }
+}
+
+/// The writes of a drill's callers. Others' commands may block or read.
+fn is_write(name: &str) -> bool {
+    matches!(name, "RPUSH" | "INCR" | "SET")
+}
+
 async fn serve(
     builder: redial::Builder,
+    options: Options,
     mut heard: mpsc::UnboundedReceiver<String>,
     say: Sender<String>,
-) {
-    let _ = say.send(format!("ready redial {}", env!("CARGO_PKG_VERSION")));
-    let client = builder.build();
+) -> Result<()> {
+    let _ = say.send(format!("ready redial {}{}", env!("CARGO_PKG_VERSION"), options.label()));
+    let subject = Subject::new(builder.build(), options)?;
+    let client = subject.client.clone();
     tokio::spawn(tell_events(client.clone(), say.clone()));
     while let Some(line) = heard.recv().await {
         let mut words = line.split(' ');
@@ -74,8 +147,9 @@ async fn serve(
             (Some("c"), Some(id)) => {
                 let args: Vec<String> = words.map(str::to_owned).collect();
                 let Some((name, args)) = args.split_first() else { continue };
-                let request = client.cmd::<Value>(name).args(args);
-                tokio::spawn(answer(id.to_owned(), request, say.clone()));
+                let (request, name) = (subject.request(name).args(args), name.clone());
+                let (subject, id, say) = (subject.clone(), id.to_owned(), say.clone());
+                tokio::spawn(async move { subject.run(id, &name, request, say).await });
             }
             (Some("u"), Some(id)) => {
                 let (Some(key), Some(Ok(bytes))) = (words.next(), words.next().map(str::parse))
@@ -83,8 +157,9 @@ async fn serve(
                     continue;
                 };
                 let value = vec![b'x'; bytes];
-                let request = client.cmd::<Value>("SET").arg(key).arg(&value);
-                tokio::spawn(answer(id.to_owned(), request, say.clone()));
+                let request = client.cmd::<Value>("SET").arg(key).arg(&value).send();
+                let (id, say) = (id.to_owned(), say.clone());
+                tokio::spawn(async move { say.send(answer(&id, request.await)) });
             }
             (Some("s"), Some(channel)) => {
                 tokio::spawn(listen(client.clone(), channel.to_owned(), say.clone()));
@@ -92,17 +167,17 @@ async fn serve(
             _ => {}
         }
     }
+    Ok(())
 }
 
-async fn answer(id: String, request: redial::Cmd<Value>, say: Sender<String>) {
-    let line = match request.await {
+fn answer(id: &str, told: Result<Value, Error>) -> String {
+    match told {
         Ok(Value::Error(error)) => {
             format!("r {id} err {} answered {}", error.code(), one_line(&error.to_string()))
         }
         Ok(value) => format!("r {id} ok {}", word(&value)),
         Err(error) => format!("r {id} err {} {}", kind(&error), claim(&error)),
-    };
-    let _ = say.send(line);
+    }
 }
 
 fn kind(error: &Error) -> String {

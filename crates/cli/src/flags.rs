@@ -61,6 +61,10 @@ pub(crate) struct DrillArgs {
     #[arg(long, value_name = "TIME", value_parser = short_duration)]
     pub(crate) rtt: Option<Duration>,
 
+    /// How much longer every packet between the two hosts takes, each way: a replica that lags
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = short_duration)]
+    pub(crate) replication_delay: Duration,
+
     /// Callers that share the client, each in a closed loop
     #[arg(long, value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -60,6 +60,7 @@ impl Lab {
         hold(host: HostId, on: bool) -> ();
         reset_flows(host: HostId) -> usize;
         half_dead_dials(n: u32) -> ();
+        delay_replication(delay: Duration) -> ();
         blackhole_new_flows(duration: Duration) -> ();
         flows() -> Vec<FlowInfo>;
         wire_stats() -> WireStats;

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::Serialize;
+
 use super::evidence::ServerData;
 use super::protocol::{Delivery, Outcome};
 use super::workload::{Record, Step, token};
@@ -26,8 +28,21 @@ pub(crate) struct Audit {
     pub(crate) order_violations: u64,
     /// Replies that can't be the command's own.
     pub(crate) wrong_replies: u64,
+    /// All callers' INCRs.
+    pub(crate) increments: Increments,
     /// A few of the above, in words.
     pub(crate) examples: Vec<String>,
+}
+
+/// INCRs by what their callers were told, beside what the surviving primary counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Increments {
+    pub(crate) acknowledged: i64,
+    /// Said to have run, their replies lost.
+    pub(crate) ran: i64,
+    /// Of which nothing is claimed, or that were never answered.
+    pub(crate) may_have_run: i64,
+    pub(crate) counted: i64,
 }
 
 /// Compares the records with the data of the `survivor` (the primary at the end) and of other
@@ -54,6 +69,13 @@ enum Told {
     NoEffect,
     /// Unknown, ran, no claim, or nothing at all.
     Perhaps,
+}
+
+fn is_said_to_have_run(record: &Record) -> bool {
+    matches!(
+        record.settled.as_ref().map(|settled| &settled.outcome),
+        Some(Outcome::Err { delivery: Delivery::Ran, .. })
+    )
 }
 
 fn told(record: &Record) -> Told {
@@ -159,7 +181,12 @@ impl Audit {
                 Told::Perhaps => *perhaps += 1,
                 Told::NoEffect => *no_effect += 1,
             }
+            self.increments.ran += i64::from(is_said_to_have_run(record));
         }
+        self.increments.acknowledged = known.iter().map(|known| known.0).sum();
+        self.increments.may_have_run =
+            known.iter().map(|known| known.1).sum::<i64>() - self.increments.ran;
+        self.increments.counted = servers[0].counters.iter().sum();
         for (caller, (acked, perhaps, no_effect)) in known.into_iter().enumerate() {
             let counter = |server: &&ServerData| server.counters.get(caller).copied().unwrap_or(0);
             let highest = servers.iter().map(counter).max().unwrap_or(0);
@@ -279,7 +306,9 @@ mod tests {
         // What may have run may be there or not.
         for survivor in [data(&[0, 1], 2, &[0]), data(&[0], 1, &[0])] {
             let audit = audit(&records, 1, &survivor, &[]);
-            assert_eq!(audit, Audit::default());
+            let counted = survivor.counters[0];
+            let increments = Increments { acknowledged: 1, ran: 0, may_have_run: 1, counted };
+            assert_eq!(audit, Audit { increments, ..Audit::default() });
         }
     }
 

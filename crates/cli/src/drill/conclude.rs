@@ -23,7 +23,7 @@ use super::report::{
 use super::scenarios::Drill;
 use super::stage::{LOAD_NAME, MarkKind, Stage};
 use super::verdict::{self, Figures};
-use super::workload::Record;
+use super::workload::{Record, Step};
 
 /// A server that was frozen runs what waits in its sockets as soon as it wakes; this is long enough
 /// for it to have done so on a loaded machine.
@@ -106,6 +106,8 @@ pub(super) fn report_client(
         switches,
         longest_stall_ms: millis(metrics::longest_stall(records, end)),
         longest_command_ms: millis(metrics::longest_command(records, settled)),
+        median_read_ms: millis(metrics::median(records, |step| !step.is_write())),
+        median_write_ms: millis(metrics::median(records, Step::is_write)),
         commands: records.len(),
         errors: error_counts(errors),
         never_settled,
@@ -114,6 +116,7 @@ pub(super) fn report_client(
         acked_but_lost: audit.acked_but_lost,
         order_violations: audit.order_violations,
         wrong_replies: audit.wrong_replies,
+        increments: audit.increments,
         examples: audit.examples,
         connections_lost: counts.lost,
         probes: probes(&harvest, counts.unused_dials),

@@ -74,6 +74,14 @@ pub(crate) fn longest_command(records: &[Record], end: Duration) -> Duration {
     waited.max().unwrap_or_default()
 }
 
+/// How long those commands took that succeeded, half of them at most; zero if none did.
+pub(crate) fn median(records: &[Record], of: impl Fn(Step) -> bool) -> Duration {
+    let took = |record: &Record| Some(record.succeeded_at()?.saturating_sub(record.issued));
+    let mut all: Vec<_> = records.iter().filter(|r| of(r.step)).filter_map(took).collect();
+    let middle = all.len() / 2;
+    if all.is_empty() { Duration::ZERO } else { *all.select_nth_unstable(middle).1 }
+}
+
 /// The failed commands: how many, of which kinds, with which claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Errors {
@@ -185,6 +193,19 @@ mod tests {
         let lost = |record: &Record| record.step == Step::Set;
         let found = recovery(&records, 1, ms(100), ms(1000), lost);
         assert_eq!(found.first, Some(ms(90)), "what came before the loss went the same way");
+    }
+
+    #[test]
+    fn half_of_what_succeeded_took_the_median_at_most() {
+        let records = [
+            at(0, Step::Set, 0, Some(10)),
+            at(0, Step::Set, 10, Some(12)),
+            at(0, Step::Set, 20, Some(99)),
+            at(0, Step::Get, 20, Some(21)),
+            at(0, Step::Set, 100, None),
+        ];
+        assert_eq!(median(&records, Step::is_write), ms(10));
+        assert_eq!(median(&records, |step| step == Step::Incr), ms(0));
     }
 
     #[test]

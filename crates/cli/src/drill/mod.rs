@@ -54,6 +54,7 @@ pub(crate) fn run(drill: &dyn Drill, plan: &Plan) -> Result<Report> {
         None => drill.name().to_owned(),
     };
     let lab = Lab::start(plan.lab_options())?;
+    lab.delay_replication(plan.replication_delay);
     let server = lab.server_version().to_owned();
     let live = Arc::new(Live::start(&title, plan.expected()));
     let clock = Clock::start();
@@ -72,6 +73,7 @@ pub(crate) fn run(drill: &dyn Drill, plan: &Plan) -> Result<Report> {
         },
         tls: plan.tls,
         rtt_ms: millis(plan.rtt),
+        replication_delay_ms: millis(plan.replication_delay),
         worst_lateness_ms: millis(stage.lab().wire_stats().worst_lateness),
     };
     match stage.subject().clone() {

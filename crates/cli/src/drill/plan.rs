@@ -38,6 +38,7 @@ pub(crate) struct Plan {
     pub(crate) subject: Subject,
     pub(crate) label: Option<String>,
     pub(crate) rtt: Duration,
+    pub(crate) replication_delay: Duration,
     pub(crate) callers: usize,
     pub(crate) pause: Duration,
     pub(crate) length: Length,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::audit::Increments;
 use super::clock::millis;
 use super::load::StateChange;
 use super::metrics::{Recovery, Slice};
@@ -72,6 +73,7 @@ pub(crate) struct Setting {
     pub(crate) endpoint: &'static str,
     pub(crate) tls: bool,
     pub(crate) rtt_ms: f64,
+    pub(crate) replication_delay_ms: f64,
     /// The latest that the lab delivered a packet after its time. A machine that is too busy for the
     /// drill shows here: times of recovery are no better than this.
     pub(crate) worst_lateness_ms: f64,
@@ -106,6 +108,10 @@ pub(crate) struct ClientReport {
     pub(crate) switches: Vec<Switch>,
     pub(crate) longest_stall_ms: f64,
     pub(crate) longest_command_ms: f64,
+    /// Of the GETs that succeeded, half were answered within this.
+    pub(crate) median_read_ms: f64,
+    /// Of the writes that succeeded.
+    pub(crate) median_write_ms: f64,
     pub(crate) commands: usize,
     pub(crate) errors: ErrorCounts,
     pub(crate) never_settled: u64,
@@ -114,6 +120,7 @@ pub(crate) struct ClientReport {
     pub(crate) acked_but_lost: u64,
     pub(crate) order_violations: u64,
     pub(crate) wrong_replies: u64,
+    pub(crate) increments: Increments,
     /// Some of the five above, in words.
     pub(crate) examples: Vec<String>,
     pub(crate) connections_lost: u64,

@@ -299,6 +299,12 @@ impl Lab {
         self.wire.with(|switch| switch.faults.half_dead_dials = n);
     }
 
+    /// From now on everything between the two hosts takes so much longer, each way: a replica that lags. What its primary
+    /// acknowledged meanwhile is lost with it.
+    pub fn delay_replication(&self, delay: Duration) {
+        self.wire.with(|switch| switch.delay_replication(delay));
+    }
+
     /// For this long, SYNs of new flows of the client vanish; zero ends it.
     pub fn blackhole_new_flows(&self, duration: Duration) {
         let until = Instant::now().checked_add(duration);

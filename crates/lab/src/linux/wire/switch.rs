@@ -83,8 +83,12 @@ pub(in crate::linux) struct Switch {
     /// Where the name leads; it goes on leading to the last host when there is no target.
     named: HostId,
     flows: FlowTable,
+    /// On top of `delay`, from host to host.
+    replication_delay: Duration,
     /// In the order of their due times: all are delayed alike.
     queue: VecDeque<InTransit>,
+    /// The same, from host to host.
+    between_hosts: VecDeque<InTransit>,
     held: VecDeque<InTransit>,
     /// Buffers of delivered packets, to be used again.
     spare: Vec<Vec<u8>>,
@@ -97,10 +101,12 @@ impl Switch {
         Self {
             faults: Faults::default(),
             delay,
+            replication_delay: Duration::ZERO,
             target: Some(target),
             named: target,
             flows: FlowTable::default(),
             queue: VecDeque::new(),
+            between_hosts: VecDeque::new(),
             held: VecDeque::new(),
             spare: Vec::new(),
             stats: WireStats::default(),
@@ -122,7 +128,9 @@ impl Switch {
                 if self.faults.powered_off[host] {
                     self.stats.dropped_packets += 1;
                 } else {
-                    self.send(now, End::Host(host.other()), bytes, Path::Aside);
+                    let due = now + self.delay + self.replication_delay;
+                    let packet = self.packet(due, End::Host(host.other()), bytes, Path::Aside);
+                    self.between_hosts.push_back(packet);
                 }
             }
             End::Host(_) => {}
@@ -131,8 +139,7 @@ impl Switch {
 
     /// The next packet whose time has come.
     pub(super) fn poll_delivery(&mut self, now: Instant) -> Option<InTransit> {
-        while self.queue.front().is_some_and(|packet| packet.due <= now) {
-            let packet = self.queue.pop_front()?;
+        while let Some(packet) = self.next_due(now) {
             if matches!(packet.to, End::Host(host) if self.faults.powered_off[host]) {
                 self.count_dropped(&packet);
                 self.recycle(packet.bytes);
@@ -144,9 +151,17 @@ impl Switch {
         None
     }
 
+    fn next_due(&mut self, now: Instant) -> Option<InTransit> {
+        let due = |packet: &InTransit| packet.due <= now;
+        let queues = [&mut self.queue, &mut self.between_hosts];
+        let first = queues.into_iter().filter(|queue| queue.front().is_some_and(due));
+        first.min_by_key(|queue| queue.front().map(|packet| packet.due))?.pop_front()
+    }
+
     /// When the next packet is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.queue.front().map(|packet| packet.due)
+        let fronts = [self.queue.front(), self.between_hosts.front()];
+        fronts.into_iter().flatten().map(|packet| packet.due).min()
     }
 
     /// The receiving kernel took the packet, or would not.
@@ -262,14 +277,18 @@ impl Switch {
     }
 
     fn send(&mut self, now: Instant, to: End, bytes: &[u8], path: Path) {
-        let mut copy = self.spare.pop().unwrap_or_default();
-        copy.extend_from_slice(bytes);
-        let packet = InTransit { due: now + self.delay, to, bytes: copy, path };
+        let packet = self.packet(now + self.delay, to, bytes, path);
         if matches!(path, Path::Client(host, _) if self.faults.held[host]) {
             self.held.push_back(packet);
         } else {
             self.queue.push_back(packet);
         }
+    }
+
+    fn packet(&mut self, due: Instant, to: End, bytes: &[u8], path: Path) -> InTransit {
+        let mut copy = self.spare.pop().unwrap_or_default();
+        copy.extend_from_slice(bytes);
+        InTransit { due, to, bytes: copy, path }
     }
 
     /// Answers a segment of a flow that was reset as the kernel of a host that knows no such flow.
@@ -313,6 +332,11 @@ impl Switch {
 
     pub(in crate::linux) fn target(&self) -> Option<HostId> {
         self.target
+    }
+
+    /// From now on packets from host to host take so much longer, each way. What is on its way is not overtaken.
+    pub(in crate::linux) fn delay_replication(&mut self, delay: Duration) {
+        self.replication_delay = delay;
     }
 
     /// Also drops what is on its way between the client and the hosts.
@@ -386,6 +410,9 @@ impl Switch {
     }
 
     pub(in crate::linux) fn stats(&self) -> WireStats {
-        WireStats { in_transit: self.queue.len() + self.held.len(), ..self.stats }
+        WireStats {
+            in_transit: self.queue.len() + self.between_hosts.len() + self.held.len(),
+            ..self.stats
+        }
     }
 }
