@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use redial::{Client, Cmd, Delivery, Durable, Error, EventKind, TlsConfig, Value};
+use redial::{Client, Cmd, Delivery, Durable, Error, EventKind, Received, TlsConfig, Value};
 use tokio::sync::mpsc;
 
 /// Runs until `q` or the end of standard input.
@@ -220,13 +220,27 @@ fn one_line(text: &str) -> String {
 async fn listen(client: Client, channel: String, say: Sender<String>) {
     match client.subscribe(&channel).await {
         Ok(mut subscription) => {
-            while let Some(message) = subscription.next().await {
-                let payload = String::from_utf8_lossy(&message.payload).into_owned();
-                let _ = say.send(format!("m {channel} {}", one_line(&payload)));
+            let _ = say.send(format!("e subscribed {channel}"));
+            while let Some(received) = subscription.next().await {
+                let _ = say.send(heard(&channel, &received));
             }
         }
         Err(error) => {
             let _ = say.send(format!("e refused {}", one_line(&error.to_string())));
+        }
+    }
+}
+
+fn heard(channel: &str, received: &Received) -> String {
+    match received {
+        Received::Message(message) => {
+            format!("m {channel} {}", one_line(&String::from_utf8_lossy(&message.payload)))
+        }
+        Received::Interrupted => format!("e interrupted {channel}"),
+        Received::Resumed { after } => format!("e resumed {channel} {}", after.as_millis()),
+        Received::Dropped(count) => format!("e dropped {channel} {count}"),
+        Received::Refused(refused) => {
+            format!("e refused {channel} {}", one_line(&refused.error.to_string()))
         }
     }
 }

@@ -15,10 +15,10 @@ use crate::durable::Durable;
 use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
 use crate::pipeline::Pipeline;
+use crate::pubsub::{Subscribe, ToChannels};
 use crate::request::Cmd;
 use crate::scan::Scan;
 use crate::script::{Script, ScriptCall};
-use crate::subscription::Subscription;
 use crate::transaction::Transaction;
 
 /// A client of one endpoint. Cheap to clone; all clones share its connections, and the last one to go closes them.
@@ -136,22 +136,23 @@ impl Client {
         Durable::open(Arc::clone(&self.0), replicas, within)
     }
 
-    /// Subscribes to a channel. Restored on every new connection; an interruption is announced with [`EventKind::Gap`].
+    /// Subscribes to a channel, or to several: `subscribe("news")`, `subscribe(["news", "sport"])`. `.await` gives the stream of messages, once the server
+    /// has confirmed all of them. Restored on every new connection; the stream tells of every interruption.
     ///
-    /// Returns when the server has confirmed it; there is no deadline, since a subscription is a wish that outlives outages. Cancel safe.
-    ///
-    /// # Errors
-    /// The server refuses it (ACL), or the client was ended.
-    pub async fn subscribe(&self, channel: impl AsRef<[u8]>) -> Result<Subscription, Error> {
-        Subscription::open(Arc::clone(&self.0), SubscriptionKind::Channel, channel.as_ref()).await
+    /// Fails when the server refuses one of them (ACL), when not all are confirmed within the request timeout, or when the client was ended; nothing is
+    /// subscribed to then. Cancel safe.
+    pub fn subscribe(&self, channels: impl ToChannels) -> Subscribe {
+        Subscribe::new(Arc::clone(&self.0), SubscriptionKind::Channel, channels)
     }
 
     /// As [`Self::subscribe`], to all channels that match a glob pattern.
-    ///
-    /// # Errors
-    /// As [`Self::subscribe`].
-    pub async fn psubscribe(&self, pattern: impl AsRef<[u8]>) -> Result<Subscription, Error> {
-        Subscription::open(Arc::clone(&self.0), SubscriptionKind::Pattern, pattern.as_ref()).await
+    pub fn psubscribe(&self, patterns: impl ToChannels) -> Subscribe {
+        Subscribe::new(Arc::clone(&self.0), SubscriptionKind::Pattern, patterns)
+    }
+
+    /// As [`Self::subscribe`], to sharded channels (SSUBSCRIBE), which are published to with SPUBLISH. Redis 6.2 refuses it.
+    pub fn ssubscribe(&self, channels: impl ToChannels) -> Subscribe {
+        Subscribe::new(Arc::clone(&self.0), SubscriptionKind::Shard, channels)
     }
 
     /// What happens on the connections, from now on.

@@ -29,11 +29,11 @@ mod events;
 mod once;
 mod pipeline;
 mod policy;
+mod pubsub;
 mod request;
 mod retry;
 mod scan;
 mod script;
-mod subscription;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]
@@ -43,7 +43,8 @@ mod url;
 
 pub use redial_proto::{
     ConnId, Credentials, Delivery, Event, EventKind, Grant, Lineage, LinkId, Liveness, Protocol,
-    Purpose, QueueLimits, RejectionCause, Resend, Role, Server, State, Suspicion, WantedRole,
+    Purpose, QueueLimits, RejectionCause, Resend, Role, Server, State, SubscriptionKind, Suspicion,
+    WantedRole,
 };
 pub use redial_resp::{Command, DecodeError, FromReply, OwnedValue as Value, ServerError};
 
@@ -59,10 +60,10 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::events::Events;
 pub use crate::once::Once;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};
+pub use crate::pubsub::{Message, Received, Refused, Subscribe, Subscription, ToChannels};
 pub use crate::request::{Cmd, Request};
 pub use crate::scan::Scan;
 pub use crate::script::{Script, ScriptCall};
-pub use crate::subscription::{Message, Subscription};
 #[cfg(feature = "tls")]
 pub use crate::tls::TlsConfig;
 pub use crate::transaction::Transaction;

@@ -40,5 +40,5 @@ pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, EventKind, State, Suspicion};
 pub use self::ids::{ConnId, LinkId, OpenedId, RequestId};
 pub use self::link::{Purpose, SubscriptionKind};
-pub use self::output::{Finding, Input, Output, TcpInfo};
+pub use self::output::{Finding, Input, Output, SubscriptionChange, TcpInfo};
 pub use self::time::Time;

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId};
 use crate::link::SubscriptionKind;
+use crate::time::Time;
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -132,9 +133,35 @@ pub enum Output<T> {
         finding: Finding,
     },
     /// A message of a subscription, or a push of another kind, as it came.
-    Push(Frame),
-    /// The server refused a subscription; it is not wanted any more.
-    SubscriptionRefused {
+    Push {
+        /// On which link.
+        link: LinkId,
+        /// The push; in RESP2 an array.
+        frame: Frame,
+    },
+    /// How subscriptions stand has changed.
+    Subscription {
+        /// On which link.
+        link: LinkId,
+        /// What changed.
+        change: SubscriptionChange,
+    },
+    /// For whoever watches.
+    Event(Event),
+}
+
+/// What can happen to subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscriptionChange {
+    /// Messages of this channel or pattern come from now on.
+    Confirmed {
+        /// Its kind.
+        kind: SubscriptionKind,
+        /// Channel or pattern.
+        channel: Vec<u8>,
+    },
+    /// The server refused it; it is not wanted any more.
+    Refused {
         /// Its kind.
         kind: SubscriptionKind,
         /// Channel or pattern.
@@ -142,8 +169,18 @@ pub enum Output<T> {
         /// The server's words.
         text: String,
     },
-    /// For whoever watches.
-    Event(Event),
+    /// The server ended it by itself (a shard that moved away); it is being asked for again, and until it is confirmed its messages are lost.
+    Withdrawn {
+        /// Its kind.
+        kind: SubscriptionKind,
+        /// Channel or pattern.
+        channel: Vec<u8>,
+    },
+    /// The connection that carried all of them is gone: what is published is lost until each is confirmed again.
+    Interrupted {
+        /// When the last byte came from it; what was published later may be lost.
+        since: Time,
+    },
 }
 
 /// What a probe found behind an endpoint.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use redial_proto::{
-    ConnId, Core, Event as CoreEvent, EventKind, Input, LinkId, Output, Purpose, State, Time,
+    ConnId, Core, Event as CoreEvent, EventKind, Input, LinkId, Output, Purpose, State,
+    SubscriptionChange, Time,
 };
 
 use crate::net::{Dir, End};
@@ -217,12 +218,15 @@ impl World {
                     self.input(other, Input::Finding(link, finding.clone()));
                 }
             }
-            Output::Push(frame) => self.clients[client].heard.push(frame.as_bytes().to_vec()),
-            Output::SubscriptionRefused { text, .. } => {
+            Output::Push { frame, .. } => {
+                self.clients[client].heard.push(frame.as_bytes().to_vec())
+            }
+            Output::Subscription { change: SubscriptionChange::Refused { text, .. }, .. } => {
                 self.fail(Oracle::Serves, || {
                     format!("client {client}: SUBSCRIBE was given up: {text}")
                 });
             }
+            Output::Subscription { .. } => {}
             Output::Event(event) => self.on_event(client, event),
         }
     }

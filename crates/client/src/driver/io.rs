@@ -72,7 +72,8 @@ impl Io {
     /// Does what the core wants of sockets; what needs more than that is left for after the lock.
     pub(super) fn execute(&mut self, output: Output<Token>, state: &mut State) -> Option<Action> {
         match output {
-            Output::Answer { .. } => {}
+            // They are dealt with where they come out of the core.
+            Output::Answer { .. } | Output::Push { .. } | Output::Subscription { .. } => {}
             Output::Dial { conn, endpoint } => {
                 let dial = dial(Arc::clone(&self.resolver), endpoint);
                 self.begin(conn, async { dial.await.map(Some) });
@@ -105,10 +106,6 @@ impl Io {
                 let socket = self.sockets.iter().find(|socket| socket.conn == conn);
                 let info = socket.and_then(Socket::tcp_info);
                 state.core.handle_input(Time::default(), Input::Inspected(conn, info));
-            }
-            Output::Push(frame) => self.hub.on_push(&frame),
-            Output::SubscriptionRefused { kind, channel, text } => {
-                self.hub.on_refused(kind, channel, text)
             }
             Output::Event(event) => return Some(Action::Event(event)),
             Output::AskRetry { link, attempt, cause } => {

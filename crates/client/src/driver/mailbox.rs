@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use redial_proto::{Core, Input, OpenedId, Output, RequestId, RequestOptions, Time};
+use redial_proto::{
+    Core, Event, EventKind, Input, OpenedId, Output, Purpose, RequestId, RequestOptions, Time,
+};
 use redial_resp::Command;
 
 use super::slots::{Slots, Token};
 use crate::encoded::Commands;
+use crate::pubsub::registry::Registry;
 
 /// The meeting place of one client.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) struct Mailbox {
 pub(crate) struct State {
     pub(crate) core: Core<Token>,
     pub(crate) slots: Slots,
+    /// Who listens to published messages.
+    pub(crate) registry: Registry,
     /// What callers' inputs made the core want of the driver.
     pub(crate) deferred: Vec<Output<Token>>,
     driver: Option<Waker>,
@@ -36,15 +41,17 @@ pub(crate) struct State {
 
 impl Mailbox {
     pub(crate) fn new(core: Core<Token>) -> Arc<Self> {
+        let epoch = Instant::now();
         let state = State {
             core,
+            registry: Registry::new(epoch),
             slots: Slots::default(),
             deferred: Vec::new(),
             driver: None,
             is_notified: false,
             is_abandoned: false,
         };
-        Arc::new(Self { state: Mutex::new(state), epoch: Instant::now() })
+        Arc::new(Self { state: Mutex::new(state), epoch })
     }
 
     /// No code of a user runs under the lock, so a poisoned one means a bug of ours elsewhere; going on beats hanging every caller.
@@ -150,7 +157,7 @@ impl Mailbox {
 }
 
 impl State {
-    /// Takes everything out of the core: answers go to their places, the rest is for the driver, what was deferred first.
+    /// Takes everything out of the core: answers go to their places and messages to their streams, the rest is for the driver, what was deferred first.
     pub(crate) fn drain(&mut self, wakers: &mut Vec<Waker>) -> Vec<Output<Token>> {
         let mut rest = std::mem::take(&mut self.deferred);
         let slots = &mut self.slots;
@@ -158,7 +165,14 @@ impl State {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Answer { token, reply } => wakers.extend(self.slots.settle(token, reply)),
-                output => rest.push(output),
+                Output::Push { frame, .. } => self.registry.on_push(&frame, wakers),
+                Output::Subscription { change, .. } => self.registry.on_change(change, wakers),
+                output => {
+                    if is_end(&output) {
+                        self.registry.on_end(wakers);
+                    }
+                    rest.push(output);
+                }
             }
         }
         rest
@@ -180,4 +194,10 @@ impl State {
             self.driver = Some(waker.clone());
         }
     }
+}
+
+/// The client has ended.
+fn is_end(output: &Output<Token>) -> bool {
+    let end = EventKind::State(redial_proto::State::End);
+    matches!(output, Output::Event(Event { purpose: Purpose::Shared, kind, .. }) if *kind == end)
 }

@@ -141,42 +141,6 @@ async fn a_blocking_command_that_is_dropped_takes_no_element() {
 }
 
 #[tokio::test]
-async fn messages_of_a_subscription_arrive_in_both_protocols() {
-    let server = Server::start(&[]);
-    for protocol in [Protocol::Resp2, Protocol::Resp3] {
-        let client =
-            Client::builder(&server.url()).unwrap().protocol(protocol).connect().await.unwrap();
-        let mut subscription = client.subscribe("news").await.unwrap();
-        let mut patterns = client.psubscribe("n*").await.unwrap();
-        let heard: i64 = client.cmd("PUBLISH").arg("news").arg("hello").await.unwrap();
-        assert_eq!(heard, 2);
-        assert_eq!(subscription.next().await.unwrap().payload, "hello");
-        assert_eq!(patterns.next().await.unwrap().channel, "news");
-        drop((subscription, patterns));
-        let mut heard: i64 = 1;
-        for _ in 0..100 {
-            heard = client.cmd("PUBLISH").arg("news").arg("anybody?").await.unwrap();
-            if heard == 0 {
-                break;
-            }
-        }
-        assert_eq!(heard, 0, "dropping it unsubscribes");
-    }
-}
-
-#[tokio::test]
-async fn a_subscription_ends_with_its_client() {
-    let server = Server::start(&[]);
-    let client = Client::connect(&server.url()).await.unwrap();
-    let mut subscription = client.subscribe("news").await.unwrap();
-    client.disconnect();
-    let ended = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
-    assert_eq!(ended.unwrap(), None);
-    let error = client.subscribe("news").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Closed);
-}
-
-#[tokio::test]
 async fn quit_lets_what_was_accepted_finish_and_refuses_what_comes_later() {
     let server = Server::start(&[]);
     let client = Client::connect(&server.url()).await.unwrap();

@@ -15,6 +15,7 @@ mod hostile;
 mod once;
 mod outages;
 mod process;
+mod pubsub;
 mod scripts;
 #[cfg(feature = "tls")]
 mod tls;

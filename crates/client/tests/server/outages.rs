@@ -107,27 +107,6 @@ async fn a_blocked_caller_hears_of_the_end_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_subscription_goes_on_with_the_next_server() {
-    let mut server = Server::start(&[]);
-    let client = Client::connect(&server.url()).await.unwrap();
-    let mut subscription = client.subscribe("news").await.unwrap();
-    let mut events = client.events();
-    let port = server.port;
-    server.kill();
-    let _again = Server::start_on(port, &[]);
-    let mut heard: i64 = 0;
-    while heard == 0 {
-        heard = client.cmd("PUBLISH").arg("news").arg("again").await.unwrap_or(0);
-    }
-    assert_eq!(subscription.next().await.unwrap().payload, "again");
-    let mut gaps = 0;
-    while let Ok(Some(Ok(event))) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-        gaps += usize::from(event.kind == EventKind::Gap);
-    }
-    assert_eq!(gaps, 1);
-}
-
-#[tokio::test]
 async fn all_futures_settle_when_the_runtime_goes_before_them() {
     let server = Server::start(&[]);
     let url = server.url();

@@ -117,7 +117,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.now = self.now.max(now);
     }
 
-    /// Subscribes (or unsubscribes), now and on every connection to come. Confirmations and messages come as [`Output::Push`].
+    /// Subscribes (or unsubscribes), now and on every connection to come. Messages come as [`Output::Push`], what becomes of it as
+    /// [`Output::Subscription`].
     ///
     /// # Errors
     /// The client was ended.
@@ -142,6 +143,15 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             link.subscribe(&mut cx, kind, channel, wanted);
         }
         Ok(())
+    }
+
+    /// The error for who waited so long for a subscription to be confirmed, and gives up.
+    #[must_use]
+    pub fn unconfirmed(&self, within: Duration) -> Error {
+        let link = self.links.iter().find(|link| link.purpose == Purpose::Subscriber);
+        let why = link.map(Link::why).unwrap_or_default();
+        let text = format!("no server confirmed the subscription within {within:?}{why}");
+        Error::new(ErrorKind::Timeout, Delivery::NotSent, text)
     }
 
     /// Handles something that happened.

@@ -284,6 +284,7 @@ impl<T: Copy + Default> Link<T> {
         self.inquiries.clear();
         self.transactions.reset();
         self.fail_held(cx, text);
+        self.on_subscriptions_lost(cx, old.last_read);
         let mut kept = in_flight.sift(|_, entry| {
             if entry.meta.owner != Owner::Caller {
                 return false;
@@ -370,6 +371,8 @@ impl<T: Copy + Default> Link<T> {
         }
         self.stop_dialing(cx, None);
         self.timers = super::TimerTable::default();
+        // Whoever listens hears of the end; a new beginning has new wishes.
+        self.subscriptions = super::Subscriptions::default();
         if let Some(mut old) = self.current.take() {
             // This may come from a caller, ahead of what the driver has to say.
             old.assume_written();
@@ -381,8 +384,6 @@ impl<T: Copy + Default> Link<T> {
         }
         self.mode = Mode::Ended;
         self.lost = None;
-        // Whoever listens has been told; a new beginning has new wishes.
-        self.subscriptions = super::Subscriptions::default();
         self.fail_queue(cx, ErrorKind::Closed, text);
         self.set_state(cx, State::End);
     }

@@ -67,6 +67,7 @@ impl<T: Copy + Default> Link<T> {
             Some(Timer::Dial) => self.on_dial_due(cx),
             Some(Timer::Attempts) => self.on_attempts_due(cx),
             Some(Timer::Hold) => self.on_pause_over(cx),
+            Some(Timer::Subscribe) => self.on_subscribe_due(cx),
         }
         true
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | accepting, queueing and writing requests |
 //! | [`replies`] | what comes back on the connection |
+//! | [`subscriptions`] | what is to be heard, on this connection and the next |
 //! | [`liveness`] | silence, suspicion, PING, deadlines |
 //! | [`dialing`] | dials and probes, from the first packet to the survey |
 //! | [`authenticating`] | credentials that change |
@@ -350,7 +351,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// For the end of an error's text: why there is no connection, as far as is known.
-    fn why(&self) -> String {
+    pub(crate) fn why(&self) -> String {
         let endpoint = &self.endpoint;
         match (&self.cause, self.mode) {
             (_, Mode::Serving) => String::new(),
@@ -460,25 +461,6 @@ impl<T: Copy + Default> Link<T> {
         {
             conn.in_flight.append(&mut self.queue);
             self.arm_idle(cx);
-        }
-    }
-
-    /// Wants a channel, or does not want it any more.
-    pub(crate) fn subscribe(
-        &mut self,
-        cx: &mut Context<'_, T>,
-        kind: SubscriptionKind,
-        channel: &[u8],
-        wanted: bool,
-    ) {
-        let changed = if wanted {
-            self.subscriptions.want(kind, channel)
-        } else {
-            self.subscriptions.unwant(kind, channel)
-        };
-        if changed && self.current.is_some() {
-            let command = self.subscriptions.ask(kind, channel, wanted);
-            self.push_own(cx, Owner::Subscription, &command);
         }
     }
 

@@ -1,13 +1,13 @@
 //! What comes back on the connection in use: each frame to the request it answers.
 
 use std::num::NonZeroU64;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use redial_resp::Frame;
 
 use super::context::{Context, Notice};
 use super::hold::OnRefusal;
+use super::subscriptions::Heard;
 use super::timers::Timer;
 use super::transactions::Gathered;
 use super::{Link, Mode, Purpose};
@@ -20,9 +20,6 @@ use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Suspicion};
 use crate::output::Output;
-
-/// A subscription that the server refused for now is asked for again after this long.
-const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// A settled request.
 type Answer<T> = (T, Result<Frame, Error>);
@@ -63,14 +60,18 @@ impl<T: Copy + Default> Link<T> {
     fn on_frame(&mut self, cx: &mut Context<'_, T>, frame: Frame) -> Option<Answer<T>> {
         if frame.is_push() || self.purpose == Purpose::Subscriber {
             match self.subscriptions.handle(&frame) {
-                super::subscriptions::Heard::Reply => {}
-                super::subscriptions::Heard::Message => {
-                    cx.outputs.push_back(Output::Push(frame));
+                Heard::Reply => {}
+                Heard::Message => {
+                    cx.outputs.push_back(Output::Push { link: self.id, frame });
                     return None;
                 }
-                super::subscriptions::Heard::Confirmed => {
+                Heard::Confirmed => {
                     self.current.as_mut()?.in_flight.pop_front();
-                    cx.outputs.push_back(Output::Push(frame));
+                    self.on_subscription_reply(cx, &frame);
+                    return None;
+                }
+                Heard::Withdrawn(topic) => {
+                    self.on_withdrawn(cx, topic);
                     return None;
                 }
             }
@@ -164,29 +165,13 @@ impl<T: Copy + Default> Link<T> {
                     gone,
                 }));
             }
-            Owner::Subscription => {
-                if let Some(error) = frame.error() {
-                    self.on_subscription_refused(cx, error.code(), error.to_string());
-                }
-            }
+            Owner::Subscription => self.on_subscription_reply(cx, frame),
             Owner::Wait => self.on_confirmation(cx, frame),
             Owner::Auth => {
                 let refusal = frame.error().map(|error| error.to_string());
                 self.on_authenticated(cx, refusal);
             }
             Owner::Caller | Owner::Nobody | Owner::Ping => {}
-        }
-    }
-
-    fn on_subscription_refused(&mut self, cx: &mut Context<'_, T>, code: &str, text: String) {
-        if matches!(code, "ERR" | "NOAUTH" | "NOPERM") {
-            if let Some((kind, channel)) = self.subscriptions.refused() {
-                cx.outputs.push_back(Output::SubscriptionRefused { kind, channel, text });
-            }
-        } else {
-            // BUSY, LOADING and the like pass; the wish stays.
-            self.subscriptions.postpone();
-            self.timers.set_no_later(Timer::Hold, cx.now + SUBSCRIBE_AGAIN_AFTER);
         }
     }
 
@@ -302,10 +287,6 @@ impl<T: Copy + Default> Link<T> {
 
     /// The pause after a refusal is over: see with one request whether the cause has passed.
     pub(super) fn on_pause_over(&mut self, cx: &mut Context<'_, T>) {
-        for (kind, channel) in self.subscriptions.take_postponed() {
-            let command = self.subscriptions.ask(kind, &channel, true);
-            self.push_own(cx, Owner::Subscription, &command);
-        }
         if self.mode != Mode::Serving {
             self.hold.reset();
             return;

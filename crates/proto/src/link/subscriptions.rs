@@ -1,10 +1,21 @@
 //! What a subscriber link wants to hear, and what the server has confirmed on the present connection.
 //!
-//! Wanted and confirmed are reconciled on every new connection; the messages themselves are not looked into.
+//! Wanted and confirmed are reconciled on every new connection; the messages themselves are not looked into, and who listens is not known here.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use redial_resp::{Command, Frame, Value};
+
+use super::Link;
+use super::context::Context;
+use super::timers::Timer;
+use crate::connection::backlog::Owner;
+use crate::output::{Output, SubscriptionChange};
+use crate::time::Time;
+
+/// A subscription that the server refused for now, or withdrew, is asked for again after this long.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// A kind of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +29,9 @@ pub enum SubscriptionKind {
 }
 
 impl SubscriptionKind {
-    const fn command(self, subscribe: bool) -> &'static str {
+    /// The command's name.
+    #[must_use]
+    pub const fn command(self, subscribe: bool) -> &'static str {
         match (self, subscribe) {
             (Self::Channel, true) => "SUBSCRIBE",
             (Self::Pattern, true) => "PSUBSCRIBE",
@@ -30,8 +43,11 @@ impl SubscriptionKind {
     }
 }
 
+/// A channel or a pattern.
+type Topic = (SubscriptionKind, Vec<u8>);
+
 /// What a frame on a subscriber connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// An ordinary reply.
     Reply,
@@ -39,69 +55,120 @@ pub(super) enum Heard {
     Message,
     /// The answer to the oldest SUBSCRIBE or UNSUBSCRIBE.
     Confirmed,
+    /// The server ended a subscription by itself.
+    Withdrawn(Topic),
+}
+
+/// How one topic stands.
+#[derive(Debug, Default)]
+struct Standing {
+    is_wanted: bool,
+    /// The server has said so on this connection.
+    is_confirmed: bool,
+    /// Commands about it that are not answered yet; only the last one tells how it stands.
+    asked: u32,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    wanted: BTreeSet<(SubscriptionKind, Vec<u8>)>,
-    /// Sent and not confirmed, in the order sent.
-    asked: VecDeque<(SubscriptionKind, Vec<u8>)>,
-    /// Refused for now.
-    postponed: Vec<(SubscriptionKind, Vec<u8>)>,
+    topics: BTreeMap<Topic, Standing>,
+    /// Sent and not answered, in the order sent, and whether it was to subscribe.
+    asked: VecDeque<(Topic, bool)>,
+    /// To be asked for again.
+    postponed: Vec<Topic>,
 }
 
 impl Subscriptions {
+    /// True if nothing is wanted.
     pub(super) fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
+        !self.topics.values().any(|standing| standing.is_wanted)
     }
 
-    /// Wants a channel. True if it was not wanted before.
-    pub(super) fn want(&mut self, kind: SubscriptionKind, channel: &[u8]) -> bool {
-        self.wanted.insert((kind, channel.to_vec()))
+    /// Wants a topic, or does not want it any more. True if that is news.
+    fn want(&mut self, topic: &Topic, wanted: bool) -> bool {
+        if !wanted && !self.topics.contains_key(topic) {
+            return false;
+        }
+        let standing = self.topics.entry(topic.clone()).or_default();
+        let is_news = standing.is_wanted != wanted;
+        standing.is_wanted = wanted;
+        is_news
     }
 
-    /// Does not want it any more. True if it was wanted.
-    pub(super) fn unwant(&mut self, kind: SubscriptionKind, channel: &[u8]) -> bool {
-        self.wanted.remove(&(kind, channel.to_vec()))
-    }
-
-    /// The command for one channel, now sent.
-    pub(super) fn ask(
-        &mut self,
-        kind: SubscriptionKind,
-        channel: &[u8],
-        subscribe: bool,
-    ) -> Command {
-        self.asked.push_back((kind, channel.to_vec()));
-        let mut command = Command::new(kind.command(subscribe));
-        command.push_arg(channel);
+    /// The command for one topic, now sent.
+    fn ask(&mut self, topic: Topic, subscribe: bool) -> Command {
+        let mut command = Command::new(topic.0.command(subscribe));
+        command.push_arg(&topic.1);
+        if let Some(standing) = self.topics.get_mut(&topic) {
+            standing.asked += 1;
+        }
+        self.asked.push_back((topic, subscribe));
         command
     }
 
-    /// The commands that a new connection needs: one a channel, so that each is confirmed or refused for itself.
-    pub(super) fn ask_all(&mut self) -> Vec<Command> {
+    /// The connection is gone. True if anything was heard on it.
+    pub(super) fn on_lost(&mut self) -> bool {
         self.asked.clear();
         self.postponed.clear();
-        let wanted: Vec<_> = self.wanted.iter().cloned().collect();
-        wanted.iter().map(|(kind, channel)| self.ask(*kind, channel, true)).collect()
+        self.topics.retain(|_, standing| standing.is_wanted);
+        let mut heard = false;
+        for standing in self.topics.values_mut() {
+            heard |= standing.is_confirmed;
+            *standing = Standing { is_wanted: true, ..Standing::default() };
+        }
+        heard
     }
 
-    /// The oldest unconfirmed one was refused: it is not wanted any more.
-    pub(super) fn refused(&mut self) -> Option<(SubscriptionKind, Vec<u8>)> {
-        let (kind, channel) = self.asked.pop_front()?;
-        self.unwant(kind, &channel);
-        Some((kind, channel))
+    /// The commands that a new connection needs: one a topic, so that each is confirmed or refused for itself.
+    pub(super) fn ask_all(&mut self) -> Vec<Command> {
+        let topics: Vec<_> = self.topics.keys().cloned().collect();
+        topics.into_iter().map(|topic| self.ask(topic, true)).collect()
     }
 
-    /// The oldest unconfirmed one was refused for now.
-    pub(super) fn postpone(&mut self) {
-        self.postponed.extend(self.asked.pop_front().filter(|asked| self.wanted.contains(asked)));
+    /// The oldest question is answered. Gives its topic and whether it was to subscribe, if no later question is about the same.
+    fn answered(&mut self) -> Option<(Topic, bool)> {
+        let (topic, subscribe) = self.asked.pop_front()?;
+        let standing = self.topics.get_mut(&topic)?;
+        standing.asked = standing.asked.saturating_sub(1);
+        (standing.asked == 0).then_some((topic, subscribe))
     }
 
-    /// Those that are to be asked for again.
-    pub(super) fn take_postponed(&mut self) -> Vec<(SubscriptionKind, Vec<u8>)> {
-        std::mem::take(&mut self.postponed)
+    /// The server has done what the oldest question asked. Gives the topic if it is heard from now on.
+    fn confirmed(&mut self) -> Option<Topic> {
+        let (topic, subscribe) = self.answered()?;
+        let standing = self.topics.get_mut(&topic)?;
+        standing.is_confirmed = subscribe;
+        if !standing.is_wanted {
+            self.topics.remove(&topic);
+            return None;
+        }
+        subscribe.then_some(topic)
+    }
+
+    /// The server refused the oldest question: its topic is not wanted any more.
+    fn refused(&mut self) -> Option<Topic> {
+        let (topic, _) = self.answered()?;
+        self.topics.remove(&topic)?.is_wanted.then_some(topic)
+    }
+
+    /// The server refused the oldest question for now.
+    fn postpone(&mut self) {
+        let Some((topic, _)) = self.answered() else { return };
+        if self.topics.get(&topic).is_some_and(|standing| standing.is_wanted) {
+            self.postponed.push(topic);
+        } else {
+            self.topics.remove(&topic);
+        }
+    }
+
+    /// What is to be asked for again, and is still wanted.
+    fn ask_postponed(&mut self) -> Vec<Command> {
+        let mut postponed = std::mem::take(&mut self.postponed);
+        postponed.retain(|topic| {
+            self.topics.get(topic).is_some_and(|standing| standing.is_wanted && standing.asked == 0)
+        });
+        postponed.into_iter().map(|topic| self.ask(topic, true)).collect()
     }
 
     /// Tells messages, confirmations and replies apart. In RESP2 all of them are arrays, and PING is answered `["pong", ""]`.
@@ -113,16 +180,203 @@ impl Subscriptions {
         let Some(Value::Bulk(word) | Value::Simple(word)) = items.next() else {
             return if is_push { Heard::Message } else { Heard::Reply };
         };
-        match word {
-            b"subscribe" | b"psubscribe" | b"ssubscribe" | b"unsubscribe" | b"punsubscribe"
-            | b"sunsubscribe"
-                if self.asked.pop_front().is_some() =>
-            {
-                Heard::Confirmed
-            }
-            b"message" | b"pmessage" | b"smessage" => Heard::Message,
-            _ if is_push => Heard::Message,
-            _ => Heard::Reply,
+        let (kind, subscribe) = match word {
+            b"message" | b"pmessage" | b"smessage" => return Heard::Message,
+            b"subscribe" => (SubscriptionKind::Channel, true),
+            b"psubscribe" => (SubscriptionKind::Pattern, true),
+            b"ssubscribe" => (SubscriptionKind::Shard, true),
+            b"unsubscribe" => (SubscriptionKind::Channel, false),
+            b"punsubscribe" => (SubscriptionKind::Pattern, false),
+            b"sunsubscribe" => (SubscriptionKind::Shard, false),
+            _ if is_push => return Heard::Message,
+            _ => return Heard::Reply,
+        };
+        let Some(Value::Bulk(name) | Value::Simple(name)) = items.next() else {
+            return Heard::Message;
+        };
+        let is_asked = |((asked_kind, asked_name), was): &(Topic, bool)| {
+            (*asked_kind, asked_name.as_slice(), *was) == (kind, name, subscribe)
+        };
+        if self.asked.front().is_some_and(is_asked) {
+            return Heard::Confirmed;
         }
+        // A shard that moves away, for one. Nobody asked for it, so it answers nothing.
+        let topic = (kind, name.to_vec());
+        match self.topics.get_mut(&topic) {
+            Some(standing) if !subscribe && standing.is_confirmed => {
+                standing.is_confirmed = false;
+                self.postponed.push(topic.clone());
+                Heard::Withdrawn(topic)
+            }
+            _ => Heard::Message,
+        }
+    }
+}
+
+impl<T: Copy + Default> Link<T> {
+    /// Wants a channel, or does not want it any more.
+    pub(crate) fn subscribe(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        kind: SubscriptionKind,
+        channel: &[u8],
+        wanted: bool,
+    ) {
+        let topic = (kind, channel.to_vec());
+        if !self.subscriptions.want(&topic, wanted) {
+            return;
+        }
+        if self.current.is_some() {
+            let command = self.subscriptions.ask(topic, wanted);
+            self.push_own(cx, Owner::Subscription, &command);
+        } else if !wanted {
+            self.subscriptions.topics.remove(&topic);
+        }
+    }
+
+    /// The connection that carried the subscriptions is gone; `since` is when it was last heard.
+    pub(super) fn on_subscriptions_lost(&mut self, cx: &mut Context<'_, T>, since: Time) {
+        self.timers.stop(Timer::Subscribe);
+        if self.subscriptions.on_lost() {
+            self.on_change(cx, SubscriptionChange::Interrupted { since });
+        }
+    }
+
+    /// The oldest question about a subscription is answered.
+    pub(super) fn on_subscription_reply(&mut self, cx: &mut Context<'_, T>, frame: &Frame) {
+        let Some(error) = frame.error() else {
+            if let Some((kind, channel)) = self.subscriptions.confirmed() {
+                self.on_change(cx, SubscriptionChange::Confirmed { kind, channel });
+            }
+            return;
+        };
+        if matches!(error.code(), "ERR" | "MOVED" | "NOAUTH" | "NOPERM") {
+            let text = error.to_string();
+            if let Some((kind, channel)) = self.subscriptions.refused() {
+                let text = self.explain(kind, text);
+                self.on_change(cx, SubscriptionChange::Refused { kind, channel, text });
+            }
+        } else {
+            // BUSY, LOADING and the like pass; the wish stays.
+            self.subscriptions.postpone();
+            self.timers.set_no_later(Timer::Subscribe, cx.now + ASK_AGAIN_AFTER);
+        }
+    }
+
+    fn explain(&self, kind: SubscriptionKind, text: String) -> String {
+        if kind != SubscriptionKind::Shard || !text.contains("unknown command") {
+            return text;
+        }
+        let server = self.current.as_ref().and_then(|conn| conn.server.as_ref());
+        let version = server.map_or("unknown", |server| server.version.as_str());
+        format!(
+            "ERR sharded channels need Redis 7.0 or later, or Valkey; the server's version is {version}. Use `Client::subscribe` with it"
+        )
+    }
+
+    /// The server ended a subscription by itself; it is asked for again.
+    pub(super) fn on_withdrawn(&mut self, cx: &mut Context<'_, T>, topic: Topic) {
+        let (kind, channel) = topic;
+        self.on_change(cx, SubscriptionChange::Withdrawn { kind, channel });
+        self.timers.set_no_later(Timer::Subscribe, cx.now + ASK_AGAIN_AFTER);
+    }
+
+    /// What was refused for a while is asked for again.
+    pub(super) fn on_subscribe_due(&mut self, cx: &mut Context<'_, T>) {
+        for command in self.subscriptions.ask_postponed() {
+            self.push_own(cx, Owner::Subscription, &command);
+        }
+    }
+
+    fn on_change(&mut self, cx: &mut Context<'_, T>, change: SubscriptionChange) {
+        cx.outputs.push_back(Output::Subscription { link: self.id, change });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const NEWS: &[u8] = b"news";
+
+    fn news() -> Topic {
+        (SubscriptionKind::Channel, NEWS.to_vec())
+    }
+
+    fn ask(subscriptions: &mut Subscriptions, wanted: bool) {
+        assert!(subscriptions.want(&news(), wanted));
+        subscriptions.ask(news(), wanted);
+    }
+
+    fn hears(subscriptions: &mut Subscriptions, text: &'static str) -> Heard {
+        subscriptions.handle(&Frame::from_scanned(Bytes::from_static(text.as_bytes())))
+    }
+
+    #[test]
+    fn only_the_answer_to_the_last_question_tells_how_a_channel_stands() {
+        let mut subscriptions = Subscriptions::default();
+        for wanted in [true, false, true] {
+            ask(&mut subscriptions, wanted);
+        }
+        assert_eq!(subscriptions.confirmed(), None, "it will be unsubscribed once more");
+        assert_eq!(subscriptions.confirmed(), None);
+        assert_eq!(subscriptions.confirmed(), Some(news()));
+    }
+
+    #[test]
+    fn a_refusal_that_a_later_question_overtakes_takes_no_wish_away() {
+        let mut subscriptions = Subscriptions::default();
+        for wanted in [true, false, true] {
+            ask(&mut subscriptions, wanted);
+        }
+        assert_eq!(subscriptions.refused(), None);
+        subscriptions.confirmed();
+        assert_eq!(subscriptions.confirmed(), Some(news()));
+    }
+
+    #[test]
+    fn an_interruption_is_told_once_and_only_of_what_was_confirmed() {
+        let mut subscriptions = Subscriptions::default();
+        ask(&mut subscriptions, true);
+        assert!(!subscriptions.on_lost(), "nothing was heard yet");
+        subscriptions.ask_all();
+        subscriptions.confirmed();
+        assert!(subscriptions.on_lost());
+        assert!(!subscriptions.on_lost());
+        assert_eq!(subscriptions.ask_all().len(), 1);
+    }
+
+    #[test]
+    fn what_was_unsubscribed_while_a_refusal_was_waited_out_is_not_asked_for_again() {
+        let mut subscriptions = Subscriptions::default();
+        ask(&mut subscriptions, true);
+        subscriptions.postpone();
+        ask(&mut subscriptions, false);
+        assert!(subscriptions.ask_postponed().is_empty());
+        subscriptions.confirmed();
+        assert!(subscriptions.is_empty() && subscriptions.topics.is_empty());
+    }
+
+    #[test]
+    fn a_confirmation_answers_only_the_question_that_it_names() {
+        let mut subscriptions = Subscriptions::default();
+        ask(&mut subscriptions, true);
+        let other = hears(&mut subscriptions, "*3\r\n$9\r\nsubscribe\r\n$5\r\nother\r\n:1\r\n");
+        assert_eq!(other, Heard::Message);
+        let news = hears(&mut subscriptions, "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+        assert_eq!(news, Heard::Confirmed);
+    }
+
+    #[test]
+    fn a_channel_that_the_server_takes_away_is_asked_for_again() {
+        let mut subscriptions = Subscriptions::default();
+        ask(&mut subscriptions, true);
+        subscriptions.confirmed();
+        let gone = ">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n";
+        assert_eq!(hears(&mut subscriptions, gone), Heard::Withdrawn(news()));
+        assert_eq!(subscriptions.ask_postponed().len(), 1);
+        assert_eq!(subscriptions.confirmed(), Some(news()));
     }
 }

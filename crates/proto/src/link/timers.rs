@@ -19,9 +19,11 @@ pub(crate) enum Timer {
     Attempts,
     /// Requests that the server refused are to be tried again.
     Hold,
+    /// Subscriptions that the server refused for now are to be asked for again.
+    Subscribe,
 }
 
-const COUNT: usize = 7;
+const COUNT: usize = 8;
 
 /// When each is due.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Dial,
     Timer::Attempts,
     Timer::Hold,
+    Timer::Subscribe,
 ];
 
 impl TimerTable {
