@@ -189,13 +189,13 @@ impl Io {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) -> bool {
         let mut broke = false;
         for socket in self.sockets.iter_mut().filter(|socket| socket.has_outgoing()) {
-            match socket.poll_flush(cx) {
-                Ok(0) => {}
-                Ok(written) => inputs.push(Input::Written(socket.conn, written)),
-                Err(error) => {
-                    broke = true;
-                    inputs.push(Input::Closed(socket.conn, Some(error.to_string())));
-                }
+            let (written, error) = socket.poll_flush(cx);
+            if written > 0 {
+                inputs.push(Input::Written(socket.conn, written));
+            }
+            if let Some(error) = error {
+                broke = true;
+                inputs.push(Input::Closed(socket.conn, Some(error.to_string())));
             }
         }
         broke

@@ -96,6 +96,8 @@ pub(crate) struct Socket {
     has_lent: bool,
     /// Its end was read, and told.
     is_over: bool,
+    /// Nothing can be written any more.
+    is_broken: bool,
 }
 
 /// What a read gave.
@@ -119,6 +121,7 @@ impl Socket {
             next_buffer: FIRST_BUFFER,
             has_lent: false,
             is_over: false,
+            is_broken: false,
         }
     }
 
@@ -127,6 +130,9 @@ impl Socket {
     }
 
     pub(crate) fn has_outgoing(&self) -> bool {
+        if self.is_broken {
+            return false;
+        }
         #[cfg(feature = "tls")]
         if let Stream::Tls(tls) = &self.stream {
             return !self.outgoing.is_empty() || tls.has_outgoing();
@@ -139,9 +145,10 @@ impl Socket {
         self.stream
     }
 
-    /// Writes as much as the kernel takes now; gives how many bytes that were.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+    /// Writes as much as the kernel takes now; gives how many bytes that were, and why no more can follow if the socket broke behind them.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> (usize, Option<io::Error>) {
         let mut total = 0;
+        let mut broke = None;
         while !self.outgoing.is_empty() {
             let mut slices = [IoSlice::new(&[]); MOST_SLICES];
             let count = self.outgoing.len().min(MOST_SLICES);
@@ -150,23 +157,23 @@ impl Socket {
             }
             match self.stream.poll_write(cx, slices.get(..count).unwrap_or_default()) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => {
+                Poll::Ready(Ok(written @ 1..)) => {
                     total += written;
                     self.advance(written);
                 }
-                Poll::Ready(Err(error)) => {
-                    self.outgoing.clear();
-                    return Err(error);
+                Poll::Ready(outcome) => {
+                    broke = outcome.err().or_else(|| Some(io::ErrorKind::WriteZero.into()));
+                    break;
                 }
             }
         }
         #[cfg(feature = "tls")]
         if let Stream::Tls(tls) = &mut self.stream {
             // Encrypted is not written.
-            return tls.take_written(cx);
+            total = tls.take_written(cx, &mut broke);
         }
-        Ok(total)
+        self.is_broken |= broke.is_some();
+        (total, broke)
     }
 
     fn advance(&mut self, mut written: usize) {

@@ -31,7 +31,7 @@ pub(crate) struct Tls {
     stream: TlsStream<Counted>,
     /// Bytes of the program that were encrypted.
     accepted: u64,
-    /// Of those, the ones that the kernel has taken, and how many encrypted ones they are. A record counts when its last byte was taken: what is cut can't be read.
+    /// Of those, the ones that the kernel surely had taken when nothing was left to flush, and how many encrypted ones they are.
     taken: u64,
     taken_encrypted: u64,
     /// What [`Self::take_written`] has told of them.
@@ -51,8 +51,9 @@ pub(super) async fn secure(
     let counted = Counted { stream, written: 0 };
     match TlsConnector::from(client).connect(name.clone(), counted).await {
         Ok(stream) => {
+            let taken_encrypted = stream.get_ref().0.written;
             let tls =
-                Tls { stream, accepted: 0, taken: 0, taken_encrypted: 0, told: 0, has_read: true };
+                Tls { stream, accepted: 0, taken: 0, taken_encrypted, told: 0, has_read: true };
             Ok(Some(Stream::Tls(Box::new(tls))))
         }
         Err(error) => Err(tls_error::of_handshake(&error, &name, &config)),
@@ -120,13 +121,24 @@ impl Tls {
         self.taken < self.accepted
     }
 
-    /// Bytes of the program that the kernel has taken since this was last asked.
-    pub(super) fn take_written(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
-        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-            return Err(error);
+    /// Bytes of the program that the kernel has taken since this was last asked. Where a record is cut it is a few too many rather than one too
+    /// few: what the server may have read must not be sent again. `broke`: the socket did, and nothing more is flushed.
+    pub(super) fn take_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        broke: &mut Option<io::Error>,
+    ) -> usize {
+        if broke.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_flush(cx)
+        {
+            *broke = Some(error);
         }
-        let written = self.taken - std::mem::replace(&mut self.told, self.taken);
-        Ok(written as usize)
+        // A record is larger than what is in it. How much was accepted by a write that broke is not known.
+        let most = self.taken + (self.stream.get_ref().0.written - self.taken_encrypted);
+        let handed = if broke.is_some() { most } else { most.min(self.accepted) };
+        let written = handed.saturating_sub(self.told);
+        self.told += written;
+        written as usize
     }
 
     pub(super) fn tcp(&self) -> &TcpStream {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redial::{Builder, Client, Error, ErrorKind, Protocol, TlsConfig};
+use redial_resp::{Frame, Limits, Scanner};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -328,6 +329,80 @@ async fn a_large_upload_over_a_slow_line_is_no_silence() {
         let kind = event.unwrap().kind;
         assert!(!matches!(kind, redial::EventKind::Suspected { .. }), "{kind:?}");
     }
+}
+
+/// The keys of all whole commands that come in, until none has come for a while; each is answered, if it is to be.
+async fn keys(
+    stream: &mut tokio_rustls::server::TlsStream<TcpStream>,
+    answers: bool,
+) -> Vec<String> {
+    let (mut scanner, mut read) = (Scanner::new(Limits::default()), bytes::BytesMut::new());
+    let mut keys = Vec::new();
+    let quiet = Duration::from_millis(300);
+    while let Ok(Ok(1..)) = tokio::time::timeout(quiet, stream.read_buf(&mut read)).await {
+        while let Ok(Some(len)) = scanner.scan(&read) {
+            let frame = Frame::from_scanned(bytes::Bytes::from(read.split_to(len)));
+            keys.extend(frame.decode::<Vec<String>>().unwrap().into_iter().nth(1));
+            if answers {
+                stream.write_all(b":1\r\n").await.unwrap();
+            }
+        }
+        stream.flush().await.unwrap();
+    }
+    keys
+}
+
+#[tokio::test]
+async fn what_the_kernel_has_of_a_cut_upload_over_tls_is_not_sent_again() {
+    let authority = Authority::new();
+    let (acceptor, listener) = acceptor(&authority).await;
+    let port = listener.local_addr().unwrap().port();
+    let listener = listener.into_std().unwrap();
+    let (stalled, is_stalled) = std::sync::mpsc::channel();
+    let (cut, is_cut) = std::sync::mpsc::channel();
+    // A thread of its own: it reads what the client's kernel has while the client stands still, and cuts the connection.
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let mut heard = Vec::new();
+            for connection in 0..2 {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                crate::fake::answer_handshake(&mut stream).await;
+                if connection == 0 {
+                    is_stalled.recv().unwrap();
+                    heard.push(keys(&mut stream, false).await);
+                    let socket = socket2::SockRef::from(stream.get_ref().0);
+                    socket.set_linger(Some(Duration::ZERO)).unwrap();
+                    drop(stream);
+                    cut.send(()).unwrap();
+                } else {
+                    heard.push(keys(&mut stream, true).await);
+                }
+            }
+            heard
+        })
+    });
+    let tls = TlsConfig::new().ca_file(authority.file()).unwrap();
+    let client = Builder::tcp("localhost", port).tls(tls).connect().await.unwrap();
+    let value = "x".repeat(1000);
+    let mut pipeline = client.pipeline();
+    for i in 0..20_000 {
+        pipeline = pipeline.cmd("APPEND").arg(i).arg(&value);
+    }
+    let replies = tokio::spawn(pipeline.send());
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    stalled.send(()).unwrap();
+    is_cut.recv().unwrap();
+    let unknown = replies.await.unwrap().iter().filter(|reply| reply.is_err()).count();
+    let heard = server.join().unwrap();
+    assert!(!heard[0].is_empty() && !heard[1].is_empty(), "the upload was to be cut");
+    let first: std::collections::HashSet<_> = heard[0].iter().collect();
+    let twice = heard[1].iter().filter(|key| first.contains(key)).count();
+    assert_eq!(twice, 0, "of {} commands, {unknown} of them unknown", heard[0].len());
 }
 
 #[tokio::test]
