@@ -10,6 +10,7 @@ mod dedicated;
 mod durable;
 #[cfg(feature = "entra")]
 mod entra;
+mod examples;
 mod fake;
 mod hostile;
 mod once;
