@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redial_proto::{
-    Config, Credentials, Delivery, Endpoint, Liveness, Protocol, QueueLimits, Resend, WantedRole,
+    AzureEvents, Config, Credentials, Delivery, Endpoint, Liveness, Protocol, QueueLimits, Resend,
+    WantedRole,
 };
 
 use crate::client::Client;
@@ -148,6 +149,21 @@ impl Builder {
     /// Take whatever server answers, or a primary only (default).
     pub const fn wanted_role(mut self, role: WantedRole) -> Self {
         self.config.wanted_role = role;
+        self
+    }
+
+    /// Whether to ask servers to be told of their maintenance (`CLIENT MAINT_NOTIFICATIONS`, which Redis Cloud and Redis Software know), so that connections are
+    /// moved before they are cut. Others refuse it, and nothing comes of that. Needs RESP3. What is announced can be watched
+    /// ([`EventKind::Maintenance`](crate::EventKind::Maintenance)). Default true.
+    pub const fn maintenance_notifications(mut self, ask: bool) -> Self {
+        self.config.maintenance_notifications = ask;
+        self
+    }
+
+    /// Whether to listen to what Azure Cache for Redis announces on the channel `AzureRedisEvents`; takes a connection for subscriptions. Default: where the host's name is one
+    /// of Azure's; say [`AzureEvents::On`] behind a name of your own.
+    pub const fn azure_events(mut self, listen: AzureEvents) -> Self {
+        self.config.azure_events = listen;
         self
     }
 

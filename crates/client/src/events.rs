@@ -65,7 +65,8 @@ fn trace(event: &Event) {
         EventKind::Suspected { .. }
         | EventKind::Condemned { .. }
         | EventKind::Adopted { .. }
-        | EventKind::HistoryChanged { .. } => {
+        | EventKind::HistoryChanged { .. }
+        | EventKind::Maintenance(_) => {
             tracing::info!(link, ?purpose, event = ?event.kind);
         }
         other => tracing::debug!(link, ?purpose, event = ?other),
@@ -75,6 +76,7 @@ fn trace(event: &Event) {
 #[cfg(feature = "metrics")]
 fn count(event: &Event) {
     let name = match &event.kind {
+        EventKind::Maintenance(_) => "redial_maintenance_events_total",
         EventKind::Adopted { .. } => "redial_connections_adopted_total",
         EventKind::Condemned { .. } => "redial_connections_condemned_total",
         EventKind::DialFailed { .. } => "redial_dials_failed_total",

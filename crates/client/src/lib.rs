@@ -42,8 +42,9 @@ mod transaction;
 mod url;
 
 pub use redial_proto::{
-    ConnId, Credentials, Delivery, Event, EventKind, Grant, Lineage, LinkId, Liveness, Protocol,
-    Purpose, QueueLimits, RejectionCause, Resend, Role, Server, State, SubscriptionKind, Suspicion,
+    AzureEvent, AzureEventKind, AzureEvents, ConnId, Credentials, Delivery, Endpoint, Event,
+    EventKind, Grant, Lineage, LinkId, Liveness, Maintenance, Protocol, Purpose, QueueLimits,
+    RejectionCause, Resend, Role, Server, SlotsMoved, State, SubscriptionKind, Suspicion,
     WantedRole,
 };
 pub use redial_resp::{Command, DecodeError, FromReply, OwnedValue as Value, ServerError};

@@ -50,6 +50,18 @@ pub enum WantedRole {
     Primary,
 }
 
+/// Whether to listen to Azure's channel `AzureRedisEvents`, which takes a connection for subscriptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AzureEvents {
+    /// Where the host has one of the names that Azure gives to its caches (`*.redis.cache.windows.net`, and those of its other clouds).
+    #[default]
+    Auto,
+    /// Behind a name of one's own.
+    On,
+    /// Never.
+    Off,
+}
+
 /// Who asks to be let in.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -149,6 +161,10 @@ pub struct Config {
     pub ask_credentials: bool,
     /// How long a dial without credentials waits for the provider. Default 5 s.
     pub credentials_timeout: Duration,
+    /// Whether connections ask to be told of maintenance (`CLIENT MAINT_NOTIFICATIONS`). A server that knows no such thing says so, and nothing follows. Default true.
+    pub maintenance_notifications: bool,
+    /// Whether Azure's announcements are listened to. Default: where the host's name is one of Azure's.
+    pub azure_events: AzureEvents,
     /// Refuse a server whose data does not descend from what this client has seen. Default false.
     pub refuse_unrelated_history: bool,
 }
@@ -172,6 +188,8 @@ impl Config {
             custom_retry: false,
             ask_credentials: false,
             credentials_timeout: Duration::from_secs(5),
+            maintenance_notifications: true,
+            azure_events: AzureEvents::default(),
             refuse_unrelated_history: false,
         }
     }

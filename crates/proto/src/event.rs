@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::conclude::RejectionCause;
 use crate::error::ErrorKind;
+use crate::hint::Maintenance;
 use crate::ids::{ConnId, LinkId};
 use crate::link::Purpose;
 
@@ -89,7 +90,7 @@ pub enum EventKind {
         /// How long it was silent.
         silent: Duration,
     },
-    /// A dial was made while a connection is suspect.
+    /// A dial was made while there is a connection: it is suspect, or a hint has raised the question.
     Probe {
         /// The probe.
         conn: ConnId,
@@ -136,6 +137,14 @@ pub enum EventKind {
     },
     /// Requests wait because the server refuses them for now.
     Held(RejectionCause),
+    /// The server has said what will become of it, or what has. Told once, whichever connections hear it. What follows is told by other events, if anything does:
+    /// a hint leads to a question, and the answer decides.
+    Maintenance(Box<Maintenance>),
+    /// Such an announcement made no sense, and nothing follows from it.
+    HintIgnored {
+        /// What was wrong with it.
+        cause: String,
+    },
     /// Subscriptions were interrupted: messages of this time are lost.
     Gap,
 }

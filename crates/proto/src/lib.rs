@@ -18,6 +18,7 @@ mod credentials;
 mod delivery;
 mod error;
 mod event;
+mod hint;
 mod ids;
 mod link;
 mod output;
@@ -30,7 +31,8 @@ pub use self::budget::RetryBudget;
 pub use self::command::{Class, check, is_idempotent, slot, tag_beside, written_keys};
 pub use self::conclude::RejectionCause;
 pub use self::config::{
-    Config, Credentials, Endpoint, Liveness, Protocol, QueueLimits, Session, WantedRole,
+    AzureEvents, Config, Credentials, Endpoint, Liveness, Protocol, QueueLimits, Session,
+    WantedRole,
 };
 pub use self::connection::identity::{Lineage, Role, Server};
 pub use self::core::{Core, RequestOptions};
@@ -38,6 +40,7 @@ pub use self::credentials::Grant;
 pub use self::delivery::{Delivery, Resend};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, EventKind, State, Suspicion};
+pub use self::hint::{AzureEvent, AzureEventKind, Maintenance, SlotsMoved};
 pub use self::ids::{ConnId, LinkId, OpenedId, RequestId};
 pub use self::link::{Purpose, SubscriptionKind};
 pub use self::output::{Finding, Input, Output, SubscriptionChange, TcpInfo};

@@ -1,5 +1,6 @@
 //! What goes into the core and what comes out of it.
 
+use ::core::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -23,6 +24,8 @@ pub enum Input {
     Disconnect,
     /// End when everything accepted so far has settled; nothing more is accepted.
     Quit,
+    /// Where a dial has led; before [`Self::Connected`], and only where it is known.
+    Peer(ConnId, IpAddr),
     /// A dial has a socket.
     Connected(ConnId),
     /// The TLS handshake that [`Output::StartTls`] began is through.

@@ -36,7 +36,8 @@ pub(crate) struct Resolver {
     running: Arc<AtomicUsize>,
     /// Dials so far: each begins with another of a name's addresses, since one that accepts and never answers would win every race.
     dials: AtomicUsize,
-    last: Mutex<Vec<SocketAddr>>,
+    /// Where the first name that was ever looked up, which is the configured one, last led. Others are what a server said, and come and go.
+    last: Mutex<Option<(String, Vec<SocketAddr>)>>,
 }
 
 /// Why a dial came to nothing; the text says what was tried.
@@ -89,7 +90,10 @@ impl Resolver {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let found = self.look_up(host, port).await;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (name, last) = guard.get_or_insert_with(|| (host.to_owned(), Vec::new()));
+        let mut nothing = Vec::new();
+        let last = if name == host { last } else { &mut nothing };
         match found {
             Ok(addresses) if !addresses.is_empty() => {
                 last.clone_from(&addresses);

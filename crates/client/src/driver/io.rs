@@ -147,6 +147,8 @@ impl Io {
             match outcome {
                 Ok(Some(stream)) => {
                     let is_secured = stream.is_secured();
+                    let peer = stream.peer().filter(|_| !is_secured);
+                    inputs.extend(peer.map(|peer| Input::Peer(conn, peer)));
                     self.sockets.push(Socket::new(conn, stream));
                     inputs.push(if is_secured {
                         Input::Secured(conn)

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -70,6 +71,11 @@ impl Stream {
         return matches!(self, Self::Tls(_));
         #[cfg(not(feature = "tls"))]
         false
+    }
+
+    /// The address at the other end.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        Some(self.tcp()?.peer_addr().ok()?.ip())
     }
 
     /// The TCP connection, with or without TLS on it.

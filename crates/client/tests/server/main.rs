@@ -12,6 +12,7 @@ mod durable;
 mod entra;
 mod examples;
 mod fake;
+mod hints;
 mod hostile;
 mod once;
 mod outages;

@@ -64,6 +64,7 @@ pub(crate) struct Tick(u32);
 
 impl Tick {
     const MICROS: u64 = 16_384;
+    const PRECISION: Duration = Duration::from_micros(Self::MICROS);
 
     pub(crate) const fn of(time: Time) -> Self {
         Self((time.as_micros() / Self::MICROS) as u32)
@@ -365,6 +366,21 @@ impl<T: Copy> Backlog<T> {
             }
         }
         next
+    }
+
+    /// Gives requests with the `usual` time from acceptance to answer the `relaxed` one instead, if that is longer. One that was given a time of its own is
+    /// told by it, as far as [`Tick`] tells.
+    pub(crate) fn postpone(&mut self, now: Time, usual: Duration, relaxed: Duration) {
+        let longer = relaxed.saturating_sub(usual);
+        if longer.is_zero() {
+            return;
+        }
+        for entry in self.entries.iter_mut().filter(|entry| entry.meta.owner == Owner::Caller) {
+            let timeout = entry.deadline.since(now) + entry.accepted.age(now);
+            if timeout.abs_diff(usual) <= Tick::PRECISION {
+                entry.deadline = entry.deadline + longer;
+            }
+        }
     }
 
     /// Empties it: each request with the offset of its first byte, to be judged; `keep` says which go on, and how.

@@ -78,7 +78,7 @@ pub(crate) enum Progress {
 enum Step {
     Hello,
     Auth,
-    /// Its outcome changes nothing: a name, library info.
+    /// Its outcome changes nothing: a name, library info, a wish to be told of maintenance.
     Courtesy,
     Select,
     ClientId,
@@ -100,6 +100,8 @@ pub(crate) struct Handshake {
     is_selected: bool,
     session: Session,
     old_id: Option<i64>,
+    /// How a server that goes away should name another; `None`: it is not asked to.
+    endpoint_type: Option<&'static str>,
 }
 
 fn words(name: &str, args: &[&str]) -> Command {
@@ -112,7 +114,11 @@ fn words(name: &str, args: &[&str]) -> Command {
 
 impl Handshake {
     /// Starts one; `old_id` is the number of the connection that is under suspicion, if there is one.
-    pub(crate) fn start(session: &Session, old_id: Option<i64>) -> (Self, Vec<Command>) {
+    pub(crate) fn start(
+        session: &Session,
+        old_id: Option<i64>,
+        endpoint_type: Option<&'static str>,
+    ) -> (Self, Vec<Command>) {
         let mut handshake = Self {
             steps: VecDeque::new(),
             server: Server::unknown(),
@@ -122,6 +128,7 @@ impl Handshake {
             is_selected: session.database == 0,
             session: session.clone(),
             old_id,
+            endpoint_type,
         };
         let commands = handshake.begin(session.protocol == Protocol::Resp3);
         (handshake, commands)
@@ -129,6 +136,7 @@ impl Handshake {
 
     fn begin(&mut self, resp3: bool) -> Vec<Command> {
         let session = self.session.clone();
+        let endpoint_type = self.endpoint_type.filter(|_| resp3);
         let mut commands = Vec::new();
         let mut step = |step, command| {
             self.steps.push_back(step);
@@ -155,6 +163,11 @@ impl Handshake {
         }
         step(Step::Courtesy, words("CLIENT SETINFO", &["LIB-NAME", "redial"]));
         step(Step::Courtesy, words("CLIENT SETINFO", &["LIB-VER", LIB_VERSION]));
+        if let Some(kind) = endpoint_type {
+            // Pushes need RESP3. Servers that send none refuse it, which is no news to anybody.
+            let words = words("CLIENT MAINT_NOTIFICATIONS", &["ON", "moving-endpoint-type", kind]);
+            step(Step::Courtesy, words);
+        }
         step(Step::ClientId, Command::new("CLIENT ID"));
         commands.extend(self.survey());
         commands

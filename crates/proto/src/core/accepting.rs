@@ -173,11 +173,14 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Some(Purpose::Dedicated) => Resend::Never,
             _ => options.resend.unwrap_or(self.config.resend),
         };
+        let usual = self.config.request_timeout;
+        let timeout =
+            options.timeout.unwrap_or_else(|| self.hints.request_timeout(self.now, usual));
         Entry {
             seq: self.ids.request(),
             token,
             end: 0,
-            deadline: self.now + options.timeout.unwrap_or(self.config.request_timeout),
+            deadline: self.now + timeout,
             accepted: Tick::of(self.now),
             meta: Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent },
         }

@@ -18,6 +18,7 @@ use crate::credentials::{Grant, Keeper};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
+use crate::hint::{Advice, Hints};
 use crate::ids::{ConnId, Ids, LinkId};
 use crate::link::context::{Context, Notice};
 use crate::link::{Link, Purpose, SubscriptionKind};
@@ -37,6 +38,7 @@ macro_rules! context {
             ids: &mut $core.ids,
             budget: &$core.budget,
             keeper: &mut $core.keeper,
+            hints: &mut $core.hints,
             outputs: &mut $core.outputs,
             notices: &mut $core.notices,
         }
@@ -57,6 +59,7 @@ pub struct Core<T> {
     ids: Ids,
     budget: RetryBudget,
     keeper: Keeper,
+    hints: Hints,
     outputs: VecDeque<Output<T>>,
     notices: Vec<Notice>,
     /// The shared link is always the first.
@@ -89,6 +92,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             links: vec![shared],
             next_link: 1,
             blocking: Blocking::default(),
+            hints: Hints::default(),
             reading: None,
             quitting: false,
         }
@@ -132,17 +136,60 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
+        self.with_subscriber(wanted, |link, cx| link.subscribe(cx, kind, channel, wanted));
+        Ok(())
+    }
+
+    /// The link for subscriptions; made, or made to dial again, where it is `needed`.
+    fn with_subscriber(
+        &mut self,
+        needed: bool,
+        act: impl FnOnce(&mut Link<T>, &mut Context<'_, T>),
+    ) {
         let at = self.links.iter().position(|link| link.purpose == Purpose::Subscriber);
         let at = match at {
             Some(at) => at,
-            None if wanted => self.add_link(Purpose::Subscriber),
-            None => return Ok(()),
+            None if needed => self.add_link(Purpose::Subscriber),
+            None => return,
         };
         let mut cx = context!(self);
         if let Some(link) = self.links.get_mut(at) {
-            link.subscribe(&mut cx, kind, channel, wanted);
+            if needed {
+                link.connect(&mut cx);
+            }
+            act(link, &mut cx);
         }
-        Ok(())
+    }
+
+    /// Listens to what Azure announces.
+    fn watch_azure(&mut self) {
+        if !self.quitting && self.links.first().is_some_and(|link| !link.has_ended()) {
+            self.with_subscriber(true, Link::watch_azure);
+        }
+    }
+
+    /// A server has said what will become of it, or what has. A topology of several nodes would be told here.
+    fn on_hint(&mut self, advice: &Advice) {
+        let mut cx = context!(self);
+        match advice {
+            Advice::Relax(within) => {
+                let usual = cx.config.request_timeout;
+                cx.hints.relax(cx.now, *within);
+                let relaxed = cx.hints.request_timeout(cx.now, usual);
+                for link in &mut self.links {
+                    link.relax_deadlines(cx.now, usual, relaxed);
+                }
+            }
+            Advice::Ask { after, is_over } => {
+                if *is_over {
+                    cx.hints.end_relaxation();
+                }
+                for link in self.links.iter_mut().filter(|link| link.moves_at_a_hint()) {
+                    link.plan_to_ask(&mut cx, *after);
+                }
+            }
+            Advice::Tell | Advice::Leave { .. } => {}
+        }
     }
 
     /// The error for who waited so long for a subscription to be confirmed, and gives up.
@@ -166,6 +213,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Input::Credentials(credentials) => self.config.session.credentials = credentials,
             Input::Granted(Ok(grant)) => self.on_granted(grant),
             Input::Granted(Err(text)) => self.on_ungranted(text),
+            Input::Peer(conn, peer) => self.with_owner(conn, |link, _| link.on_peer(conn, peer)),
             Input::Connected(conn) => self.with_owner(conn, |link, cx| link.on_connected(cx, conn)),
             Input::Secured(conn) => self.with_owner(conn, |link, cx| link.on_secured(cx, conn)),
             Input::DialRefused(conn, text) => {
@@ -306,6 +354,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Free => self.place_blocked(),
+            Notice::Hint(advice) => self.on_hint(&advice),
+            Notice::Watch => self.watch_azure(),
             Notice::Answered { link, client_id, gone } => {
                 self.with_link(link, |link, cx| link.on_inquiry_answered(cx, client_id, gone));
             }

@@ -16,6 +16,7 @@ use crate::connection::fence::{Fence, FenceReport};
 use crate::connection::identity::Server;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
+use crate::hint::is_azure;
 use crate::ids::ConnId;
 use crate::output::Output;
 
@@ -31,6 +32,7 @@ impl<T: Copy + Default> Link<T> {
                 Old::Silent { since: conn.silence(cx.now).unwrap_or_default(), retransmitting }
             }
             Mode::Demoted => Old::Demoted,
+            Mode::Serving => self.old_by_plan(),
             _ => Old::Speaking,
         }
     }
@@ -39,7 +41,7 @@ impl<T: Copy + Default> Link<T> {
         self.current.as_ref()?.server.as_ref()?.run_id.as_deref()
     }
 
-    fn identity(&self, server: &Server) -> Identity {
+    pub(super) fn identity(&self, server: &Server) -> Identity {
         match (self.run_id(), server.run_id.as_deref()) {
             (Some(mine), Some(its)) if mine == its => Identity::Same,
             (Some(_), Some(_)) => Identity::Another,
@@ -49,11 +51,8 @@ impl<T: Copy + Default> Link<T> {
 
     /// It is known who is behind a dial: judge it.
     pub(super) fn on_surveyed(&mut self, cx: &mut Context<'_, T>, id: ConnId) {
-        let Some(Stage::Kept(_, survey)) =
-            self.attempts.iter().find(|attempt| attempt.id == id).map(|a| &a.stage)
-        else {
-            return;
-        };
+        let Some(attempt) = self.attempts.iter().find(|attempt| attempt.id == id) else { return };
+        let Stage::Kept(_, survey) = &attempt.stage else { return };
         let fits = cx.topology.judge(survey.server.role);
         let found = Found {
             identity: self.identity(&survey.server),
@@ -61,14 +60,19 @@ impl<T: Copy + Default> Link<T> {
             pong: survey.pong,
             old: survey.old,
         };
+        if attempt.told.is_some() && !self.continues(&survey.server) {
+            let text = "another server is there, and its data is not known to continue this one's";
+            return self.on_attempt_failed(cx, id, &Failure::Answered, text.to_owned());
+        }
         if let Some(text) = self.refused_history(cx, &survey.server) {
             return self.on_attempt_failed(cx, id, &Failure::Answered, text);
         }
         let old = self.old(cx);
-        match judge(old, found, cx.config.liveness.condemn_after) {
+        match judge(old, found, self.condemn_after(cx)) {
             Verdict::Adopt => self.adopt(cx, id),
             Verdict::AdoptFenced => self.fence(cx, id),
             Verdict::MoveOver => self.move_over(cx, id),
+            Verdict::Recover if self.mode == Mode::Serving => self.end_plan(cx),
             Verdict::Recover => {
                 let silent = self.current.as_ref().map(|conn| cx.now.since(conn.last_read));
                 self.recover(cx, silent.unwrap_or_default());
@@ -129,7 +133,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Ends the old connection on the server before the new one is used.
-    fn fence(&mut self, cx: &mut Context<'_, T>, id: ConnId) {
+    pub(super) fn fence(&mut self, cx: &mut Context<'_, T>, id: ConnId) {
         let old =
             self.current.as_ref().and_then(|conn| conn.server.as_ref()).or(self.lost.as_ref());
         let Some(old_id) = old.and_then(|server| server.client_id) else {
@@ -198,6 +202,7 @@ impl<T: Copy + Default> Link<T> {
         if self.purpose == Purpose::Dedicated && self.current.is_some() {
             return self.end(cx, "its server is not to be used any more");
         }
+        let old_by_plan = self.old_by_plan();
         let attempt = self.attempts.remove(at);
         let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
@@ -224,6 +229,10 @@ impl<T: Copy + Default> Link<T> {
             self.conclude_all(cx, old, report, "it was given up for a new one");
         }
         self.note_history(cx, &server);
+        if matches!(old_by_plan, Old::Leaving) {
+            self.moved_at = Some(cx.now);
+        }
+        self.plan = None;
         self.current = Some(conn);
         self.mode = Mode::Serving;
         self.lost = None;
@@ -234,7 +243,7 @@ impl<T: Copy + Default> Link<T> {
         self.rtt = Duration::ZERO;
         self.backoff.reset();
         self.hold.reset();
-        for timer in [Timer::Suspect, Timer::Silence, Timer::Hold] {
+        for timer in [Timer::Suspect, Timer::Silence, Timer::Hold, Timer::Plan] {
             self.timers.stop(timer);
         }
         let Server { run_id, version, .. } = server;
@@ -244,8 +253,13 @@ impl<T: Copy + Default> Link<T> {
         self.subscribe_again(cx, interrupted);
         self.arm_idle(cx);
         self.flush(cx);
-        if self.purpose == Purpose::Shared && interrupted {
-            cx.notices.push(Notice::Adopted { run_id });
+        if self.purpose == Purpose::Shared {
+            if interrupted {
+                cx.notices.push(Notice::Adopted { run_id });
+            }
+            if is_azure(cx.config) {
+                cx.notices.push(Notice::Watch);
+            }
         }
     }
 
@@ -253,7 +267,7 @@ impl<T: Copy + Default> Link<T> {
         if self.subscriptions.is_empty() {
             return;
         }
-        if interrupted {
+        if interrupted && self.subscriptions.has_listeners() {
             cx.emit(self, EventKind::Gap);
         }
         for command in self.subscriptions.ask_all() {
@@ -319,10 +333,17 @@ impl<T: Copy + Default> Link<T> {
                 return;
             }
             (Mode::Moving { to }, _) if self.attempts.iter().any(|attempt| attempt.id == to) => {
+                if self.is_same_server(to)
+                    && let Some(conn) = self.current.as_mut().filter(|c| !c.in_flight.is_empty())
+                {
+                    conn.is_closed = true;
+                    return self.fence(cx, to);
+                }
                 return self.finish_adopting(cx, to, FenceReport::Silent);
             }
             _ => {}
         }
+        self.end_asking(cx);
         let Some(old) = self.current.take() else { return };
         cx.outputs.push_back(Output::Close { conn: old.id, reset });
         if reset {
@@ -383,6 +404,7 @@ impl<T: Copy + Default> Link<T> {
             self.set_state(cx, State::Close);
         }
         self.mode = Mode::Ended;
+        self.plan = None;
         self.lost = None;
         self.fail_queue(cx, ErrorKind::Closed, text);
         self.set_state(cx, State::End);

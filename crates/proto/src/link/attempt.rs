@@ -1,10 +1,11 @@
 //! One dial, from its start until it is adopted or dropped.
 
+use ::core::net::IpAddr;
 use std::time::Duration;
 
 use redial_resp::Command;
 
-use crate::config::Session;
+use crate::config::{Endpoint, Session};
 use crate::connection::Connection;
 use crate::connection::fence::Fence;
 use crate::connection::handshake::{Handshake, Survey};
@@ -19,6 +20,10 @@ pub(crate) struct Attempt<T> {
     pub(crate) since: Time,
     pub(super) dialed: Time,
     pub(super) stage: Stage<T>,
+    /// Where it leads, if a server said so and it is not the configured endpoint.
+    pub(super) told: Option<Endpoint>,
+    /// Where it has led, if that is known.
+    pub(super) peer: Option<IpAddr>,
     /// The round trip that the kernel measured while connecting; zero where it tells nothing.
     pub(super) rtt: Duration,
     /// When its TLS handshake last made progress: it began, or was through.
@@ -60,6 +65,8 @@ impl<T: Copy> Attempt<T> {
             since: now,
             dialed: now,
             stage: Stage::Connecting,
+            told: None,
+            peer: None,
             rtt: Duration::ZERO,
             tls_progress: None,
         }
@@ -82,8 +89,9 @@ impl<T: Copy> Attempt<T> {
         session: &Session,
         old_id: Option<i64>,
         generation: u32,
+        endpoint_type: Option<&'static str>,
     ) {
-        let (handshake, commands) = Handshake::start(session, old_id);
+        let (handshake, commands) = Handshake::start(session, old_id, endpoint_type);
         let mut conn = Connection::new(self.id, now);
         conn.generation = generation;
         conn.write_raw(&commands);

@@ -17,13 +17,16 @@ impl<T: Copy + Default> Link<T> {
     /// Nothing is between the socket and the server any more: shake hands as soon as there are credentials.
     pub(super) fn start_handshake(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
         let old_id = self.current.as_ref().and_then(|current| current.server.as_ref()?.client_id);
+        let peer = self.attempts.iter().find(|attempt| attempt.id == conn).and_then(|a| a.peer);
+        let endpoint_type = self.endpoint_type(cx, peer);
         let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) else {
             return;
         };
         match cx.keeper.readiness(cx.now, attempt.dialed) {
             Readiness::Ready => {
                 let generation = cx.keeper.generation();
-                attempt.start_handshake(cx.now, &cx.config.session, old_id, generation);
+                let session = &cx.config.session;
+                attempt.start_handshake(cx.now, session, old_id, generation, endpoint_type);
             }
             Readiness::Wait(until) => {
                 attempt.stage = Stage::Unauthenticated(until);

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::credentials::Keeper;
 use crate::error::Error;
 use crate::event::{Event, EventKind};
+use crate::hint::{Advice, Hints};
 use crate::ids::{Ids, LinkId};
 use crate::link::{Link, Purpose};
 use crate::output::Output;
@@ -25,6 +26,7 @@ pub(crate) struct Context<'a, T> {
     pub(crate) ids: &'a mut Ids,
     pub(crate) budget: &'a RetryBudget,
     pub(crate) keeper: &'a mut Keeper,
+    pub(crate) hints: &'a mut Hints,
     pub(crate) outputs: &'a mut VecDeque<Output<T>>,
     /// What a link has to tell the others; the core passes it on.
     pub(crate) notices: &'a mut Vec<Notice>,
@@ -41,6 +43,10 @@ pub(crate) enum Notice {
     Adopted { run_id: Option<String> },
     /// Is this still the server that leads?
     Compare { link: LinkId, run_id: Option<String> },
+    /// A server's hint that concerns all links.
+    Hint(Advice),
+    /// There is a server, and its host has announcements to make.
+    Watch,
     /// A blocking link is free for the next command.
     Free,
 }

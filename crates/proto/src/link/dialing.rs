@@ -1,6 +1,7 @@
 //! Dials: when to start one, what came of it, and when to stop. The same for a link without a connection and for one whose
 //! connection is suspect; what a finished handshake leads to is decided in [`super::judge`] and done in [`super::adopting`].
 
+use ::core::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -156,8 +157,10 @@ impl<T: Copy + Default> Link<T> {
             cx.outputs.push_back(Output::Close { conn: oldest.id, reset: true });
         }
         let id = cx.ids.conn();
-        self.attempts.push(Attempt::new(id, cx.now));
-        cx.outputs.push_back(Output::Dial { conn: id, endpoint: self.endpoint.clone() });
+        let told = self.told_endpoint(cx.now);
+        let endpoint = told.clone().unwrap_or_else(|| self.endpoint.clone());
+        self.attempts.push(Attempt { told, ..Attempt::new(id, cx.now) });
+        cx.outputs.push_back(Output::Dial { conn: id, endpoint });
         if cx.keeper.ask(cx.now) {
             cx.ask_credentials(false);
         }
@@ -169,7 +172,9 @@ impl<T: Copy + Default> Link<T> {
         let silent = |attempt: &&Attempt<T>| {
             attempt.is_shaking() && cx.now.since(attempt.since) >= SILENT_AFTER
         };
-        let spacing = if self.attempts.iter().filter(silent).count() >= 2 {
+        let spacing = if self.is_unhurried() {
+            Self::unhurried_spacing()
+        } else if self.attempts.iter().filter(silent).count() >= 2 {
             SPACING_WHILE_SILENT
         } else {
             SPACING
@@ -179,6 +184,13 @@ impl<T: Copy + Default> Link<T> {
             self.timers.set(Timer::Dial, cx.now + spacing);
         }
         self.timers.set_no_later(Timer::Attempts, cx.now + CONNECT_WITHIN);
+    }
+
+    /// Where a dial has led.
+    pub(crate) fn on_peer(&mut self, conn: ConnId, peer: IpAddr) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) {
+            attempt.peer = Some(peer);
+        }
     }
 
     pub(crate) fn on_connected(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
@@ -271,7 +283,9 @@ impl<T: Copy + Default> Link<T> {
             RefusalKind::Full => Failure::Full,
         };
         self.lead_for_itself(cx);
-        if refusal.kind == RefusalKind::Auth && self.ask_anew(cx, id, &refusal) {
+        let is_told = |attempt: &Attempt<T>| attempt.id == id && attempt.told.is_some();
+        let is_told = self.attempts.iter().any(is_told);
+        if refusal.kind == RefusalKind::Auth && !is_told && self.ask_anew(cx, id, &refusal) {
             return;
         }
         self.on_attempt_failed(cx, id, &failure, refusal.text);
@@ -297,18 +311,28 @@ impl<T: Copy + Default> Link<T> {
         cx: &mut Context<'_, T>,
         id: ConnId,
         failure: &Failure,
-        text: String,
+        mut text: String,
     ) {
         let Some(at) = self.attempts.iter().position(|attempt| attempt.id == id) else { return };
         let attempt = self.attempts.remove(at);
         if attempt.is_fencing() {
             self.on_fence_failed(cx);
+        } else if self.mode == (Mode::Moving { to: id }) && self.plan.is_some() {
+            self.stay(cx);
         } else if self.mode == (Mode::Moving { to: id }) {
             // The old server does not lead any more, so there is no way back to it.
             self.mode = Mode::Demoted;
             self.dial_now(cx);
         }
         cx.outputs.push_back(Output::Close { conn: id, reset: true });
+        let failure = match &attempt.told {
+            Some(told) => {
+                // Says nothing of the configuration, nor of the configured endpoint.
+                text = format!("at {told}, where the server says to go: {text}");
+                &Failure::Answered
+            }
+            None => failure,
+        };
         let (needs_attention, kind) = match failure {
             Failure::Attention(kind) => (true, *kind),
             Failure::NoCredentials => (false, ErrorKind::Auth),
@@ -316,7 +340,9 @@ impl<T: Copy + Default> Link<T> {
         };
         let cause = text.clone();
         cx.emit(self, EventKind::DialFailed { conn: id, cause, needs_attention, kind });
-        self.cause = Some(text);
+        if attempt.told.is_none() {
+            self.cause = Some(text);
+        }
         if self.current.is_none() {
             self.set_state(cx, State::Reconnecting);
         }
@@ -327,6 +353,10 @@ impl<T: Copy + Default> Link<T> {
     }
 
     fn plan_next_dial(&mut self, cx: &mut Context<'_, T>, failure: &Failure) {
+        if self.is_unhurried() {
+            let spacing = cx.rng.around(Self::unhurried_spacing());
+            return self.timers.set(Timer::Dial, cx.now + spacing);
+        }
         let pause = self.backoff.on_failure(cx.now, cx.rng);
         let pause = match failure {
             Failure::Unanswered if !cx.config.custom_retry => {

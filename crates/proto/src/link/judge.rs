@@ -15,6 +15,10 @@ pub(crate) enum Old {
     Speaking,
     /// It refused a write as a replica does.
     Demoted,
+    /// It serves, and a hint has raised the question who is behind the endpoint.
+    Asked,
+    /// It serves, and has said that it will be gone.
+    Leaving,
 }
 
 /// How the probe's server relates to the old connection's.
@@ -74,7 +78,13 @@ pub(crate) fn judge(old: Old, found: Found, condemn_after: Duration) -> Verdict 
         (_, Another) if found.pong != Pong::Well => {
             Verdict::Useless("the server there answers PING with an error")
         }
+        (Old::Leaving, _) if found.pong != Pong::Well => {
+            Verdict::Useless("the server there answers PING with an error")
+        }
         (Old::Silent { .. }, Another) => Verdict::Adopt,
+        // By another way it may be the same: what goes away is the endpoint.
+        (Old::Leaving, _) | (Old::Asked, Another) => Verdict::MoveOver,
+        (Old::Asked, _) => Verdict::Recover,
         (Old::Speaking | Old::Demoted, Another) | (Old::Demoted, Unknown) => Verdict::MoveOver,
         // Speaking and not another server was decided above.
         (Old::Speaking, _) | (Old::Demoted, Same) => Verdict::Recover,
@@ -147,7 +157,7 @@ mod tests {
 
     #[test]
     fn nothing_better_exists_while_the_role_is_wrong_or_the_data_is_loading() {
-        for old in [Old::Gone, silent(60), DEAD_PATH, Old::Demoted] {
+        for old in [Old::Gone, silent(60), DEAD_PATH, Old::Demoted, Old::Asked, Old::Leaving] {
             for identity in [Identity::Same, Identity::Another, Identity::Unknown] {
                 let replica = Found { role_fits: false, ..found(identity) };
                 assert!(matches!(verdict(old, replica), Verdict::Useless(_)), "{old:?}");
@@ -166,6 +176,30 @@ mod tests {
             Verdict::Recover
         );
         assert_eq!(verdict(Old::Speaking, found(Identity::Another)), Verdict::MoveOver);
+    }
+
+    #[test]
+    fn a_server_that_says_it_will_be_gone_is_left_for_any_that_serves() {
+        for identity in [Identity::Same, Identity::Another, Identity::Unknown] {
+            let there = found(identity);
+            assert_eq!(verdict(Old::Leaving, there), Verdict::MoveOver, "{identity:?}");
+            let other = Found { pong: Pong::Other, ..there };
+            assert!(matches!(verdict(Old::Leaving, other), Verdict::Useless(_)));
+            let replica = Found { role_fits: false, ..there };
+            assert!(matches!(verdict(Old::Leaving, replica), Verdict::Useless(_)));
+            let busy = Found { pong: Pong::Busy, ..there };
+            assert_eq!(verdict(Old::Leaving, busy), Verdict::KeepBoth);
+        }
+    }
+
+    #[test]
+    fn a_hint_that_something_happened_moves_nothing_unless_another_server_leads() {
+        assert_eq!(verdict(Old::Asked, found(Identity::Same)), Verdict::Recover);
+        assert_eq!(verdict(Old::Asked, found(Identity::Unknown)), Verdict::Recover);
+        assert_eq!(verdict(Old::Asked, found(Identity::Another)), Verdict::MoveOver);
+        // The same server, demoted: where its successor will be is not known yet.
+        let demoted = Found { role_fits: false, ..found(Identity::Same) };
+        assert!(matches!(verdict(Old::Asked, demoted), Verdict::Useless(_)));
     }
 
     #[test]

@@ -38,8 +38,14 @@ const BLOCKING_IDLE: Duration = Duration::from_secs(30);
 
 impl<T: Copy + Default> Link<T> {
     /// How long silence may last before it is suspicious: more where the round trip is long.
-    fn suspect_after(&self, cx: &Context<'_, T>) -> Duration {
-        cx.config.liveness.suspect_after.max(self.rtt * 4)
+    pub(super) fn suspect_after(&self, cx: &Context<'_, T>) -> Duration {
+        cx.hints.suspect_after(cx.now, cx.config.liveness.suspect_after.max(self.rtt * 4))
+    }
+
+    /// How long silence may last before it condemns.
+    #[expect(clippy::unused_self, reason = "reads as what the link grants its connection")]
+    pub(super) fn condemn_after(&self, cx: &Context<'_, T>) -> Duration {
+        cx.hints.condemn_after(cx.now, cx.config.liveness.condemn_after)
     }
 
     /// Sees to it that the connection is looked at when it has waited for half of that. The first look notes how far the kernel is, the second
@@ -68,6 +74,7 @@ impl<T: Copy + Default> Link<T> {
             Some(Timer::Attempts) => self.on_attempts_due(cx),
             Some(Timer::Hold) => self.on_pause_over(cx),
             Some(Timer::Subscribe) => self.on_subscribe_due(cx),
+            Some(Timer::Plan) => self.on_plan_due(cx),
         }
         true
     }
@@ -122,7 +129,7 @@ impl<T: Copy + Default> Link<T> {
             }
             Mode::Moving { to } if silence >= suspect_after => {
                 let to = *to;
-                self.finish_adopting(cx, to, crate::connection::fence::FenceReport::Silent);
+                self.on_silent_move(cx, to, silence, is_retransmitting);
             }
             _ => {
                 let next = suspect_after.saturating_sub(silence).max(Duration::from_millis(50));
@@ -137,6 +144,7 @@ impl<T: Copy + Default> Link<T> {
 
     /// Asks the endpoint about the current connection.
     pub(super) fn suspect(&mut self, cx: &mut Context<'_, T>, why: Suspicion) {
+        self.end_asking(cx);
         let Some(conn) = &self.current else { return };
         let id = conn.id;
         cx.emit(self, EventKind::Suspected { conn: id, why });
@@ -159,6 +167,8 @@ impl<T: Copy + Default> Link<T> {
             if let Some(again) = again.filter(|again| *again > cx.now) {
                 self.timers.set(Timer::Dial, again);
             }
+        } else if self.plan.is_some() && self.lead == Lead::Own {
+            self.dial_now(cx);
         } else {
             self.probe(cx);
         }
@@ -178,13 +188,13 @@ impl<T: Copy + Default> Link<T> {
                 cx.outputs.push_back(Output::Inspect(conn.id));
                 self.ask_again_to_lead(cx);
                 if self.lead == Lead::Follower
-                    && silence + ASK_BEFORE_CONDEMNING >= cx.config.liveness.condemn_after
+                    && silence + ASK_BEFORE_CONDEMNING >= self.condemn_after(cx)
                 {
                     self.dial_now(cx);
                 }
                 // A process that stood still finds long silence when it goes on; the endpoint gets its time to answer all the same.
                 let was_asked = cx.now.since(self.suspect_since) >= ASK_AT_LEAST;
-                let is_over = silence >= cx.config.liveness.condemn_after && was_asked;
+                let is_over = silence >= self.condemn_after(cx) && was_asked;
                 if is_over && self.has_nothing_better(cx) {
                     let text = format!(
                         "{} was silent for {silence:.1?} and nothing better was found",
@@ -230,6 +240,7 @@ impl<T: Copy + Default> Link<T> {
         cx.emit(self, EventKind::Recovered { conn: id, silent });
         self.set_state(cx, State::Ready);
         self.arm_idle(cx);
+        self.go_on_leaving(cx);
         self.flush(cx);
         self.watch_silence(cx);
     }

@@ -10,6 +10,7 @@
 //! | [`authenticating`] | credentials that change |
 //! | [`securing`] | when a dial's TLS handshake begins |
 //! | [`adopting`] | putting a probe in the connection's place, the fence, losing a connection |
+//! | [`hints`] | what a server announces of itself: asking, and preparing to leave |
 //! | [`judge`] | the table that tells dead from slow; no state |
 //!
 //! What becomes of a single request is decided in [`crate::conclude`] only.
@@ -21,6 +22,7 @@ mod backoff;
 pub(crate) mod context;
 mod dialing;
 mod durable;
+mod hints;
 mod hold;
 mod judge;
 mod liveness;
@@ -40,6 +42,7 @@ pub(crate) use self::attempt::Attempt;
 use self::backoff::Backoff;
 use self::context::{Context, Notice};
 use self::durable::Durable;
+use self::hints::Plan;
 use self::hold::Hold;
 pub use self::subscriptions::SubscriptionKind;
 use self::subscriptions::Subscriptions;
@@ -164,6 +167,10 @@ pub(crate) struct Link<T> {
     cause: Option<String>,
     subscriptions: Subscriptions,
     transactions: Transactions,
+    /// What a hint has led to.
+    plan: Option<Plan>,
+    /// When a server's word last led to a move.
+    moved_at: Option<Time>,
     /// Where writes wait for their confirmation.
     durable: Option<Box<Durable<T>>>,
 }
@@ -199,6 +206,8 @@ impl<T: Copy + Default> Link<T> {
             cause: None,
             subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
+            plan: None,
+            moved_at: None,
             durable: None,
         }
     }

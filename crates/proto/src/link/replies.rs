@@ -61,6 +61,15 @@ impl<T: Copy + Default> Link<T> {
         if frame.is_push() || self.purpose == Purpose::Subscriber {
             match self.subscriptions.handle(&frame) {
                 Heard::Reply => {}
+                Heard::Maintenance => {
+                    self.on_maintenance(cx, &frame);
+                    return None;
+                }
+                Heard::Azure => {
+                    self.on_azure_message(cx, &frame);
+                    cx.outputs.push_back(Output::Push { link: self.id, frame });
+                    return None;
+                }
                 Heard::Message => {
                     cx.outputs.push_back(Output::Push { link: self.id, frame });
                     return None;

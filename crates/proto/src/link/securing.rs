@@ -50,7 +50,8 @@ impl<T: Copy + Default> Link<T> {
         if at <= cx.now {
             attempt.stage = Stage::Securing;
             attempt.tls_progress = Some(cx.now);
-            let (conn, endpoint) = (attempt.id, self.endpoint.clone());
+            let endpoint = attempt.told.as_ref().unwrap_or(&self.endpoint);
+            let (conn, endpoint) = (attempt.id, endpoint.clone());
             cx.outputs.push_back(Output::StartTls { conn, endpoint });
         } else {
             self.timers.set_no_later(Timer::Attempts, at);

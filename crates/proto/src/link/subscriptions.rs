@@ -11,6 +11,7 @@ use super::Link;
 use super::context::Context;
 use super::timers::Timer;
 use crate::connection::backlog::Owner;
+use crate::hint::{CHANNEL, is_maintenance};
 use crate::output::{Output, SubscriptionChange};
 use crate::time::Time;
 
@@ -53,6 +54,10 @@ pub(super) enum Heard {
     Reply,
     /// A message, or a push of another kind.
     Message,
+    /// What Azure announces.
+    Azure,
+    /// What a server announces of itself.
+    Maintenance,
     /// The answer to the oldest SUBSCRIBE or UNSUBSCRIBE.
     Confirmed,
     /// The server ended a subscription by itself.
@@ -62,11 +67,20 @@ pub(super) enum Heard {
 /// How one topic stands.
 #[derive(Debug, Default)]
 struct Standing {
+    /// By the program.
     is_wanted: bool,
+    /// The link listens to it for itself, whoever else does.
+    is_watched: bool,
     /// The server has said so on this connection.
     is_confirmed: bool,
     /// Commands about it that are not answered yet; only the last one tells how it stands.
     asked: u32,
+}
+
+impl Standing {
+    const fn is_needed(&self) -> bool {
+        self.is_wanted || self.is_watched
+    }
 }
 
 /// See the module's documentation.
@@ -77,15 +91,22 @@ pub(crate) struct Subscriptions {
     asked: VecDeque<(Topic, bool)>,
     /// To be asked for again.
     postponed: Vec<Topic>,
+    /// Messages are looked at for what Azure announces.
+    watches: bool,
 }
 
 impl Subscriptions {
     /// True if nothing is wanted.
     pub(super) fn is_empty(&self) -> bool {
-        !self.topics.values().any(|standing| standing.is_wanted)
+        !self.topics.values().any(Standing::is_needed)
     }
 
-    /// Wants a topic, or does not want it any more. True if that is news.
+    /// True if the program wants anything.
+    pub(super) fn has_listeners(&self) -> bool {
+        self.topics.values().any(|standing| standing.is_wanted)
+    }
+
+    /// Wants a topic, or does not want it any more. True if the server is to be told.
     fn want(&mut self, topic: &Topic, wanted: bool) -> bool {
         if !wanted && !self.topics.contains_key(topic) {
             return false;
@@ -93,7 +114,16 @@ impl Subscriptions {
         let standing = self.topics.entry(topic.clone()).or_default();
         let is_news = standing.is_wanted != wanted;
         standing.is_wanted = wanted;
-        is_news
+        // What is listened to in any case is asked for again: a newcomer waits for its confirmation.
+        is_news && (wanted || !standing.is_watched)
+    }
+
+    /// Listens to what Azure announces. Gives the topic if that is news.
+    fn watch(&mut self) -> Option<Topic> {
+        let topic = (SubscriptionKind::Channel, CHANNEL.to_vec());
+        self.watches = true;
+        let standing = self.topics.entry(topic.clone()).or_default();
+        (!std::mem::replace(&mut standing.is_watched, true)).then_some(topic)
     }
 
     /// The command for one topic, now sent.
@@ -107,15 +137,15 @@ impl Subscriptions {
         command
     }
 
-    /// The connection is gone. True if anything was heard on it.
+    /// The connection is gone. True if the program heard anything on it.
     pub(super) fn on_lost(&mut self) -> bool {
         self.asked.clear();
         self.postponed.clear();
-        self.topics.retain(|_, standing| standing.is_wanted);
+        self.topics.retain(|_, standing| standing.is_needed());
         let mut heard = false;
         for standing in self.topics.values_mut() {
-            heard |= standing.is_confirmed;
-            *standing = Standing { is_wanted: true, ..Standing::default() };
+            heard |= standing.is_confirmed && standing.is_wanted;
+            (standing.is_confirmed, standing.asked) = (false, 0);
         }
         heard
     }
@@ -134,28 +164,30 @@ impl Subscriptions {
         (standing.asked == 0).then_some((topic, subscribe))
     }
 
-    /// The server has done what the oldest question asked. Gives the topic if it is heard from now on.
+    /// The server has done what the oldest question asked. Gives the topic if the program hears it from now on.
     fn confirmed(&mut self) -> Option<Topic> {
         let (topic, subscribe) = self.answered()?;
         let standing = self.topics.get_mut(&topic)?;
         standing.is_confirmed = subscribe;
-        if !standing.is_wanted {
+        let is_heard = subscribe && standing.is_wanted;
+        if !standing.is_needed() {
             self.topics.remove(&topic);
-            return None;
         }
-        subscribe.then_some(topic)
+        is_heard.then_some(topic)
     }
 
-    /// The server refused the oldest question: its topic is not wanted any more.
+    /// The server refused the oldest question: its topic is not wanted any more. Gives it if the program wanted it.
     fn refused(&mut self) -> Option<Topic> {
         let (topic, _) = self.answered()?;
-        self.topics.remove(&topic)?.is_wanted.then_some(topic)
+        let standing = self.topics.remove(&topic)?;
+        self.watches &= !standing.is_watched;
+        standing.is_wanted.then_some(topic)
     }
 
     /// The server refused the oldest question for now.
     fn postpone(&mut self) {
         let Some((topic, _)) = self.answered() else { return };
-        if self.topics.get(&topic).is_some_and(|standing| standing.is_wanted) {
+        if self.topics.get(&topic).is_some_and(Standing::is_needed) {
             self.postponed.push(topic);
         } else {
             self.topics.remove(&topic);
@@ -166,7 +198,9 @@ impl Subscriptions {
     fn ask_postponed(&mut self) -> Vec<Command> {
         let mut postponed = std::mem::take(&mut self.postponed);
         postponed.retain(|topic| {
-            self.topics.get(topic).is_some_and(|standing| standing.is_wanted && standing.asked == 0)
+            self.topics
+                .get(topic)
+                .is_some_and(|standing| standing.is_needed() && standing.asked == 0)
         });
         postponed.into_iter().map(|topic| self.ask(topic, true)).collect()
     }
@@ -181,6 +215,7 @@ impl Subscriptions {
             return if is_push { Heard::Message } else { Heard::Reply };
         };
         let (kind, subscribe) = match word {
+            b"message" if self.watches && is_azure(items.next()) => return Heard::Azure,
             b"message" | b"pmessage" | b"smessage" => return Heard::Message,
             b"subscribe" => (SubscriptionKind::Channel, true),
             b"psubscribe" => (SubscriptionKind::Pattern, true),
@@ -188,6 +223,7 @@ impl Subscriptions {
             b"unsubscribe" => (SubscriptionKind::Channel, false),
             b"punsubscribe" => (SubscriptionKind::Pattern, false),
             b"sunsubscribe" => (SubscriptionKind::Shard, false),
+            _ if is_push && is_maintenance(word) => return Heard::Maintenance,
             _ if is_push => return Heard::Message,
             _ => return Heard::Reply,
         };
@@ -234,6 +270,15 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
+    /// Listens for itself to what Azure announces.
+    pub(crate) fn watch_azure(&mut self, cx: &mut Context<'_, T>) {
+        let news = self.subscriptions.watch();
+        if let Some(topic) = news.filter(|_| self.current.is_some()) {
+            let command = self.subscriptions.ask(topic, true);
+            self.push_own(cx, Owner::Subscription, &command);
+        }
+    }
+
     /// The connection that carried the subscriptions is gone; `since` is when it was last heard.
     pub(super) fn on_subscriptions_lost(&mut self, cx: &mut Context<'_, T>, since: Time) {
         self.timers.stop(Timer::Subscribe);
@@ -252,9 +297,13 @@ impl<T: Copy + Default> Link<T> {
         };
         if matches!(error.code(), "ERR" | "MOVED" | "NOAUTH" | "NOPERM") {
             let text = error.to_string();
+            let watched = self.subscriptions.watches;
             if let Some((kind, channel)) = self.subscriptions.refused() {
                 let text = self.explain(kind, text);
                 self.on_change(cx, SubscriptionChange::Refused { kind, channel, text });
+            } else if watched && self.subscriptions.is_empty() {
+                // The connection was for Azure's announcements alone, which this user may not hear.
+                self.end(cx, "nothing to listen to");
             }
         } else {
             // BUSY, LOADING and the like pass; the wish stays.
@@ -291,6 +340,10 @@ impl<T: Copy + Default> Link<T> {
     fn on_change(&mut self, cx: &mut Context<'_, T>, change: SubscriptionChange) {
         cx.outputs.push_back(Output::Subscription { link: self.id, change });
     }
+}
+
+fn is_azure(channel: Option<Value<'_>>) -> bool {
+    matches!(channel, Some(Value::Bulk(name) | Value::Simple(name)) if name == CHANNEL)
 }
 
 #[cfg(test)]

@@ -21,9 +21,11 @@ pub(crate) enum Timer {
     Hold,
     /// Subscriptions that the server refused for now are to be asked for again.
     Subscribe,
+    /// What a hint asks for begins, or has had its time.
+    Plan,
 }
 
-const COUNT: usize = 8;
+const COUNT: usize = 9;
 
 /// When each is due.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Attempts,
     Timer::Hold,
     Timer::Subscribe,
+    Timer::Plan,
 ];
 
 impl TimerTable {
