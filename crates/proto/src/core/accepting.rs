@@ -76,13 +76,18 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let template = self.entry(Class::default(), T::default(), options);
         let node = self.topology.route(Body::Encoded(encoded));
         let link = link_for(&mut self.links, node, options.on).filter(|_| !self.quitting);
-        if let Some((base, in_flight)) = link.and_then(|link| link.write_run(&template, encoded)) {
+        if let Some(link) = link
+            && let Some((base, in_flight)) = link.write_run(&template, encoded)
+        {
+            let before = in_flight.len();
             for (end, class, token) in commands {
                 let (seq, end) = (self.ids.request(), base + end as u64);
                 let meta = Meta { class, ..template.meta };
                 in_flight.push_written(Entry { seq, token, end, meta, ..template });
                 each(token, Ok(RequestId(seq)));
             }
+            let sends = in_flight.len() - before;
+            link.note_sends(sends);
             return;
         }
         let mut begin = 0;

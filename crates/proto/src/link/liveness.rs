@@ -317,9 +317,12 @@ impl<T: Copy + Default> Link<T> {
                 self.lose(cx, "the endpoint leads to another server now", true);
             }
             (Purpose::Blocking, _) => self.on_idle(cx),
-            // A subscriber hears nothing of a failover from a demoted server: it goes on, with nothing to say.
-            (Purpose::Subscriber, Mode::Serving) if !is_same => self.suspect(cx, Suspicion::Moved),
-            (Purpose::Subscriber, Mode::Suspect { .. }) if !is_same => {
+            // A subscriber hears nothing of a failover from a demoted server: it goes on, with nothing to say. And one that was left may take
+            // writes for as long as it believes that it leads; what it confirms is lost with it.
+            (Purpose::Subscriber | Purpose::Durable, Mode::Serving) if !is_same => {
+                self.suspect(cx, Suspicion::Moved)
+            }
+            (Purpose::Subscriber | Purpose::Durable, Mode::Suspect { .. }) if !is_same => {
                 self.mode = Mode::Demoted;
                 self.dial_now(cx);
             }
@@ -362,6 +365,10 @@ impl<T: Copy + Default> Link<T> {
 
     /// Drops a connection whose blocking command nobody waits for: what it would pop must not be thrown away.
     pub(super) fn drop_blocked(&mut self, cx: &mut Context<'_, T>, why: &str) {
+        if let Some(conn) = &mut self.current {
+            // This may come from a caller, ahead of what the driver has to say of what stands behind it.
+            conn.assume_written();
+        }
         self.lose(cx, why, true);
     }
 }

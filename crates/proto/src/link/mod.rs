@@ -292,7 +292,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Takes the bytes of several requests like `entry`, if they can be written now, and gives the offset of the first, and where the requests are to be
-    /// pushed.
+    /// pushed, whose number is then noted ([`Self::note_sends`]).
     pub(crate) fn write_run(
         &mut self,
         entry: &Entry<T>,
@@ -302,6 +302,11 @@ impl<T: Copy + Default> Link<T> {
         let base = in_flight.end();
         in_flight.log().append(encoded);
         Some((base, in_flight))
+    }
+
+    /// First sends, which pay for sending again.
+    pub(crate) const fn note_sends(&mut self, sends: usize) {
+        self.sends += sends;
     }
 
     /// Takes a request that can't be written now into the queue.

@@ -1,0 +1,272 @@
+//! What becomes of requests that are cancelled, cut off or refused: a core, and sockets that do what the test says.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use redial_proto::{
+    Class, Config, ConnId, Core, Delivery, Endpoint, Error, Input, OpenedId, Output,
+    RequestOptions, RetryBudget, Time,
+};
+use redial_resp::{Command, Frame, Limits, Scanner};
+
+/// A server's end of a connection.
+struct Socket {
+    conn: ConnId,
+    scanner: Scanner,
+    sent: BytesMut,
+    /// Commands that the test has not answered.
+    asked: Vec<String>,
+    /// It is in the transaction of a fence.
+    fences: bool,
+}
+
+struct World {
+    core: Core<u64>,
+    now: Duration,
+    sockets: Vec<Socket>,
+    answers: Vec<(u64, Result<Frame, Error>)>,
+    /// The driver says at once what the kernel took.
+    tells_written: bool,
+    /// Who answers, as of the next handshake.
+    run_id: &'static str,
+    refuses_dials: bool,
+    /// MULTI is that of a fence, and not a caller's.
+    fences: bool,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new(Endpoint::Tcp { host: "h".into(), port: 1 });
+        change(&mut config);
+        let mut world = Self {
+            core: Core::new(config, RetryBudget::default(), 7),
+            now: Duration::ZERO,
+            sockets: Vec::new(),
+            answers: Vec::new(),
+            tells_written: true,
+            run_id: "one",
+            refuses_dials: false,
+            fences: true,
+        };
+        world.input(Input::Connect);
+        world
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = Time::from_micros(self.now.as_micros() as u64);
+        self.core.handle_input(now, input);
+        self.run();
+    }
+
+    /// Does what the core wants until it wants nothing.
+    fn run(&mut self) {
+        let now = Time::from_micros(self.now.as_micros() as u64);
+        while let Some(output) = self.core.poll_output() {
+            let answer = match output {
+                Output::Answer { token, reply } => {
+                    self.answers.push((token, reply));
+                    continue;
+                }
+                Output::Dial { conn, .. } if self.refuses_dials => {
+                    Input::DialFailed(conn, "refused".into())
+                }
+                Output::Dial { conn, .. } => {
+                    let scanner = Scanner::new(Limits::default());
+                    let (sent, asked) = (BytesMut::new(), Vec::new());
+                    self.sockets.push(Socket { conn, scanner, sent, asked, fences: false });
+                    Input::Connected(conn)
+                }
+                Output::Close { conn, .. } => {
+                    self.sockets.retain(|socket| socket.conn != conn);
+                    continue;
+                }
+                Output::Inspect(conn) => Input::Inspected(conn, None),
+                Output::Lead { link, .. } => Input::Lead(link, true),
+                _ => continue,
+            };
+            self.core.handle_input(now, answer);
+        }
+        self.write();
+        if self.core.poll_timeout() <= now {
+            self.input(Input::Tick);
+        }
+    }
+
+    fn write(&mut self) {
+        let mut replies = Vec::new();
+        for socket in &mut self.sockets {
+            let mut taken = 0;
+            self.core.take_writes(socket.conn, |bytes| {
+                taken += bytes.len();
+                socket.sent.extend_from_slice(&bytes);
+            });
+            if taken > 0 && self.tells_written {
+                replies.push(Input::Written(socket.conn, taken));
+            }
+            while let Ok(Some(len)) = socket.scanner.scan(&socket.sent) {
+                let frame = Frame::from_scanned(Bytes::from(socket.sent.split_to(len)));
+                let words = frame.decode::<Vec<String>>().unwrap().join(" ");
+                socket.fences |= words == "MULTI" && self.fences;
+                let usual = match (words.as_str(), socket.fences) {
+                    ("MULTI", true) => Some("+OK\r\n".into()),
+                    ("EXEC", true) => {
+                        socket.fences = false;
+                        Some("*2\r\n$0\r\n\r\n:0\r\n".into())
+                    }
+                    (_, true) => Some("+QUEUED\r\n".into()),
+                    (words, false) => usual(words, self.run_id),
+                };
+                match usual {
+                    Some(reply) => {
+                        replies.push(Input::Read(socket.conn, BytesMut::from(reply.as_bytes())));
+                    }
+                    None => socket.asked.push(words),
+                }
+            }
+        }
+        let has_replies = !replies.is_empty();
+        for reply in replies {
+            let now = Time::from_micros(self.now.as_micros() as u64);
+            self.core.handle_input(now, reply);
+        }
+        if has_replies {
+            self.run();
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let next = Duration::from_micros(self.core.poll_timeout().as_micros()).max(self.now);
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = next;
+            self.input(Input::Tick);
+        }
+    }
+
+    fn submit(
+        &mut self,
+        line: &str,
+        token: u64,
+        options: &RequestOptions,
+    ) -> redial_proto::RequestId {
+        self.core.set_now(Time::from_micros(self.now.as_micros() as u64));
+        let id = self.core.submit(&command(line), token, options).unwrap();
+        self.run();
+        id
+    }
+
+    /// The socket on which this was asked.
+    fn socket(&self, asked: &str) -> &Socket {
+        self.sockets.iter().find(|socket| socket.asked.iter().any(|line| line == asked)).unwrap()
+    }
+
+    fn reply(&mut self, conn: ConnId, reply: &str) {
+        self.input(Input::Read(conn, BytesMut::from(reply.as_bytes())));
+    }
+
+    fn delivery(&self, token: u64) -> Option<Delivery> {
+        let (_, reply) = self.answers.iter().find(|(its, _)| *its == token)?;
+        Some(reply.as_ref().map_or_else(Error::delivery, |_| Delivery::Answered))
+    }
+}
+
+fn command(line: &str) -> Command {
+    let (name, args) = line.split_once(' ').unwrap_or((line, ""));
+    let mut command = Command::new(name);
+    for arg in args.split(' ').filter(|arg| !arg.is_empty()) {
+        command.push_arg(arg.as_bytes());
+    }
+    command
+}
+
+/// What a primary answers to a handshake.
+fn usual(words: &str, run_id: &str) -> Option<String> {
+    let bulk = |text: String| format!("${}\r\n{text}\r\n", text.len());
+    Some(match words {
+        "HELLO 3" => "%1\r\n+proto\r\n:3\r\n".into(),
+        "INFO server" => bulk(format!("run_id:{run_id}\r\nredis_version:8.2.0\r\n")),
+        "INFO replication" => bulk("role:master\r\nmaster_replid:history\r\n".into()),
+        "CLIENT ID" => ":7\r\n".into(),
+        "PING" => "+PONG\r\n".into(),
+        _ if words.starts_with("CLIENT SETINFO") => "+OK\r\n".into(),
+        _ if words.starts_with("CLIENT LIST ID") => bulk(String::new()),
+        _ => return None,
+    })
+}
+
+fn on(link: OpenedId) -> RequestOptions {
+    RequestOptions { on: Some(link), ..RequestOptions::default() }
+}
+
+#[test]
+fn what_stands_behind_a_blocked_command_that_is_cancelled_may_have_run() {
+    let mut world = World::new(|_| {});
+    let own = world.core.open_dedicated().unwrap();
+    world.run();
+    // The driver has written, and says so when it runs again.
+    world.tells_written = false;
+    let blocked = world.submit("BLPOP l 0", 1, &on(own));
+    world.submit("INCR n", 2, &on(own));
+    assert_eq!(world.socket("INCR n").asked, ["BLPOP l 0", "INCR n"]);
+    world.core.cancel(blocked, 1);
+    world.run();
+    assert_eq!(world.delivery(2), Some(Delivery::Unknown));
+}
+
+/// So many GETs in one piece, with tokens from 0 on.
+fn pipeline(world: &mut World, commands: u64) {
+    let get = command("GET k");
+    let get = get.as_contiguous().unwrap();
+    let encoded = get.repeat(commands as usize);
+    let each = (1..=commands).map(|n| (get.len() * n as usize, Class::READ, n - 1));
+    world.core.submit_encoded(&encoded, each, &RequestOptions::default(), |_, accepted| {
+        accepted.unwrap();
+    });
+    world.run();
+}
+
+#[test]
+fn what_is_sent_in_pipelines_pays_for_sending_again_like_anything_else() {
+    let mut world = World::new(|_| {});
+    for round in 0..5 {
+        for answered in [true, true, true, true, true, false] {
+            world.answers.clear();
+            pipeline(&mut world, 10_000);
+            let socket = world.sockets.iter_mut().find(|socket| !socket.asked.is_empty()).unwrap();
+            assert_eq!(std::mem::take(&mut socket.asked).len(), 10_000);
+            let conn = socket.conn;
+            if !answered {
+                world.input(Input::Closed(conn, None));
+                // Sent again on the next connection, without waiting for anything else.
+                world.pass(Duration::from_millis(200));
+            }
+            let conn = world.sockets[0].conn;
+            world.sockets[0].asked.clear();
+            world.reply(conn, &"$-1\r\n".repeat(10_000));
+            let lost = world.answers.iter().filter(|(_, reply)| reply.is_err()).count();
+            assert_eq!((lost, world.answers.len()), (0, 10_000), "round {round}");
+        }
+    }
+}
+
+#[test]
+fn durable_writes_go_where_the_client_goes() {
+    let mut world = World::new(|_| {});
+    let durable = world.core.open_durable(1, Duration::from_millis(100)).unwrap();
+    world.run();
+    assert_eq!(world.sockets.len(), 2);
+    let shared = world.sockets[0].conn;
+    // The endpoint leads to another server; the one before still lives, and believes that it leads.
+    world.run_id = "two";
+    world.input(Input::Closed(shared, None));
+    world.pass(Duration::from_secs(1));
+    let old = world.sockets[0].conn;
+    world.submit("SET k v", 1, &on(durable));
+    assert_ne!(world.socket("SET k v").conn, old, "the server that was left");
+}
