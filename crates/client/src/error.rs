@@ -76,6 +76,16 @@ impl Error {
         Self(Box::new(Repr::Server(ServerError::new(text))))
     }
 
+    /// The same, of a request that may have run before.
+    pub(crate) fn or_unknown(self) -> Self {
+        match *self.0 {
+            Repr::Core(error) if error.delivery().surely_did_not_run() => {
+                redial_proto::Error::new(error.kind(), Delivery::Unknown, error.text()).into()
+            }
+            repr => Self(Box::new(repr)),
+        }
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

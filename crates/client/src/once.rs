@@ -19,8 +19,13 @@ const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 /// Lua can't hand more to a call (`LUAI_MAXCSTACK` is 8,000).
 const MOST_ARGS: usize = 7_000;
 
+/// A century. Servers refuse what would end behind the range of their clocks.
+const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Runs the command in ARGV, or answers what it answered before. Replies are stored as RESP2 bytes, so that nothing is lost in Lua's own types; errors are
-/// not stored, since a command that fails has done nothing. 6.2 puts its own position before an error's code.
+/// not stored, since a command that fails has done nothing. The SET before the command changes nothing, as there is no token: where one can't be kept (rights), the
+/// command must not run. Memory that is full is no reason: what takes from it may run, and then its token is kept all the same. 6.2 puts its own position
+/// before an error's code.
 const SCRIPT: &str = r"
 local function refused(reply)
   if type(reply) == 'table' and reply.err then
@@ -29,6 +34,8 @@ local function refused(reply)
 end
 local told = redis.pcall('GET', KEYS[1])
 if told then return refused(told) or told end
+local unkept = refused(redis.pcall('SET', KEYS[1], '', 'XX', 'PX', ARGV[1]))
+if unkept and string.sub(unkept.err, 1, 3) ~= 'OOM' then return unkept end
 local function encode(value)
   local kind = type(value)
   if kind == 'number' then return string.format(':%.0f\r\n', value) end
@@ -71,7 +78,7 @@ impl<R> Once<R> {
         Self { handle, command, options, id: id.to_vec(), ttl: DEFAULT_TTL, reply: PhantomData }
     }
 
-    /// How long the server remembers that it ran; afterwards the same id runs again. Default: an hour. It must outlast the request's deadline, and
+    /// How long the server remembers that it ran, a century at the most; afterwards the same id runs again. Default: an hour. It must outlast the request's deadline, and
     /// whatever else the program does before it may use the id again.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -117,7 +124,7 @@ impl<R> Once<R> {
         for key in &keys {
             script.push_arg(key);
         }
-        script.push_int(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX));
+        script.push_int(self.ttl.min(LONGEST_TTL).as_millis() as u64);
         for arg in self.command.args() {
             script.push_arg(arg);
         }

@@ -167,9 +167,11 @@ pub(crate) async fn run(
     write_rest: impl Fn(&mut Command) -> Result<(), Error>,
 ) -> Result<Frame, Error> {
     let begun = Instant::now();
-    let default = || handle.mailbox.lock().core.request_timeout();
-    let timeout = options.timeout.unwrap_or_else(default);
-    options.timeout = Some(timeout);
+    {
+        let core = &handle.mailbox.lock().core;
+        options.timeout = Some(options.timeout.unwrap_or_else(|| core.request_timeout()));
+        options.resend = Some(options.resend.unwrap_or_else(|| core.resend()));
+    }
     let mut command = script.by_hash();
     write_rest(&mut command)?;
     let told = Request::<Frame>::of_command(Arc::clone(&handle), command, options).await?;
@@ -178,6 +180,9 @@ pub(crate) async fn run(
     }
     let mut command = script.whole();
     write_rest(&mut command)?;
-    options.timeout = Some(timeout.saturating_sub(begun.elapsed()));
-    Request::of_command(handle, command, options).await
+    options.timeout = options.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+    let told = Request::of_command(handle, command, options).await;
+    // Who knows no script says nothing of another server, which may have been asked before it and have run it.
+    let is_first = options.resend != Some(Resend::Always) && !script.reads_only;
+    if is_first { told } else { told.map_err(Error::or_unknown) }
 }

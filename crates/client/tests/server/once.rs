@@ -131,3 +131,56 @@ async fn fifty_callers_through_kills_count_exactly_what_they_were_told() {
     assert_eq!(client.cmd::<i64>("GET").arg("n").await.unwrap(), told);
     server.kill();
 }
+
+#[tokio::test]
+async fn an_id_that_is_kept_for_ever_is_kept_for_very_long() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    for _ in 0..2 {
+        let incr = client.cmd::<i64>("INCR").arg("n").once("a").ttl(Duration::MAX);
+        assert_eq!(incr.await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_remembered_does_not_run() {
+    // No right to SET, which is what keeps the token.
+    let server = Server::start(&["--user", "app", "on", "~*", "+@all", "-set", ">secret"]);
+    let url = server.url().replace("redis://", "redis://app:secret@");
+    let client = Client::connect(&url).await.unwrap();
+    for _ in 0..2 {
+        let error = client.cmd::<i64>("INCR").arg("n").once("a").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Server, "{error}");
+    }
+    assert_eq!(client.cmd::<Option<i64>>("GET").arg("n").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_server_that_never_saw_the_script_does_not_know_whether_it_ran_on_another() {
+    let asked = AtomicUsize::new(0);
+    let fake = Fake::start(move |_, words| match words[0].as_str() {
+        // Taken, and its connection cut; what answers afterwards was never told of it.
+        "EVALSHA" if asked.fetch_add(1, Ordering::Relaxed) == 0 => Answer::Bytes(b"?".to_vec()),
+        "EVALSHA" => Answer::Bytes(b"-NOSCRIPT No matching script.\r\n".to_vec()),
+        "EVAL" => Answer::Bytes(b"-NOREPLICAS Not enough good replicas to write.\r\n".to_vec()),
+        _ => Answer::Usual,
+    })
+    .await;
+    let client = Client::connect(&fake.url).await.unwrap();
+    let error = client.cmd::<i64>("INCR").arg("k").once("a").await.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Rejected, redial::Delivery::Unknown));
+}
+
+#[tokio::test]
+async fn what_takes_from_a_server_whose_memory_is_full_still_runs_once() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    client.cmd("RPUSH").arg("l").args(1..=3).run().await.unwrap();
+    client.cmd("CONFIG").arg("SET").arg("maxmemory").arg(1).run().await.unwrap();
+    let full = client.cmd::<i64>("INCR").arg("n").once("a").await.unwrap_err();
+    assert_eq!(full.code(), Some("OOM"), "{full}");
+    for _ in 0..2 {
+        let popped = client.cmd::<Option<i64>>("LPOP").arg("l").once("b").await.unwrap();
+        assert_eq!(popped, Some(1));
+    }
+}

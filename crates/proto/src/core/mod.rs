@@ -15,7 +15,7 @@ use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
 use crate::config::Config;
 use crate::credentials::{Grant, Keeper};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::hint::{Advice, Hints};
@@ -114,6 +114,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     #[must_use]
     pub const fn request_timeout(&self) -> Duration {
         self.config.request_timeout
+    }
+
+    /// What may be sent again, where a request does not say otherwise.
+    #[must_use]
+    pub const fn resend(&self) -> Resend {
+        self.config.resend
     }
 
     /// Notes that time has passed. The time of day never goes back here.
