@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::alloc;
 use crate::clients::Subject;
 use crate::sys;
-use crate::workload::{Data, ITEMS, LIST, PIPELINE, Workload};
+use crate::workload::{Data, FIELDS, HASH, ITEMS, LIST, PIPELINE, Workload};
 
 /// What a number of commands cost the client's process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub(crate) async fn run<S: Subject>(
         match workload {
             Workload::Pipeline => tasks.spawn(pipelines(subject, commands / PIPELINE, data)),
             Workload::Lrange => tasks.spawn(lranges(subject, commands)),
+            Workload::LrangeLazy => tasks.spawn(lazy_lranges(subject, commands)),
+            Workload::Hgetall => tasks.spawn(hgetalls(subject, commands)),
             _ => tasks.spawn(gets(subject, caller, each, data)),
         };
     }
@@ -96,6 +98,22 @@ async fn lranges<S: Subject>(subject: S, count: usize) -> Result<()> {
     for _ in 0..count {
         let items = subject.lrange(LIST).await?;
         ensure!(items == ITEMS, "{items} items instead of {ITEMS}");
+    }
+    Ok(())
+}
+
+async fn lazy_lranges<S: Subject>(subject: S, count: usize) -> Result<()> {
+    for _ in 0..count {
+        let items = subject.lrange_lazily(LIST).await?;
+        ensure!(items == ITEMS, "{items} items instead of {ITEMS}");
+    }
+    Ok(())
+}
+
+async fn hgetalls<S: Subject>(subject: S, count: usize) -> Result<()> {
+    for _ in 0..count {
+        let pairs = subject.hgetall(HASH).await?;
+        ensure!(pairs == FIELDS, "{pairs} pairs instead of {FIELDS}");
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ pub(crate) struct RoundOptions {
     /// Clients, separated by commas; all by default.
     #[arg(long, value_delimiter = ',')]
     clients: Vec<Name>,
-    /// Workloads, separated by commas; all but lrange by default.
+    /// Workloads, separated by commas; all but those of aggregates by default.
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<Workload>,
     /// Runtimes, separated by commas.

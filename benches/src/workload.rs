@@ -13,10 +13,14 @@ pub(crate) const PIPELINE: usize = 1000;
 pub(crate) const ITEMS: usize = 10_000;
 /// The list that LRANGE reads.
 pub(crate) const LIST: &str = "bench:list";
+/// Fields of the hash that HGETALL reads.
+pub(crate) const FIELDS: usize = 5_000;
+/// The hash that HGETALL reads.
+pub(crate) const HASH: &str = "bench:hash";
 
 /// What a client is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
     /// GET, 64 callers on one connection, each in a closed loop.
     Get64,
@@ -30,6 +34,10 @@ pub(crate) enum Workload {
     Allocations,
     /// LRANGE of 10,000 items into a vector, one after the other.
     Lrange,
+    /// The same, the items looked at in the reply where the client can.
+    LrangeLazy,
+    /// HGETALL of 5,000 fields into a vector of pairs, one after the other.
+    Hgetall,
 }
 
 impl Workload {
@@ -42,7 +50,7 @@ impl Workload {
         match self {
             Self::Get64 | Self::Allocations => 64,
             Self::Get512 => 512,
-            Self::Pipeline | Self::Sequence | Self::Lrange => 1,
+            Self::Pipeline | Self::Sequence | Self::Lrange | Self::LrangeLazy | Self::Hgetall => 1,
         }
     }
 
@@ -63,7 +71,7 @@ impl Workload {
             Self::Get64 | Self::Get512 | Self::Allocations => 512 * 64,
             Self::Pipeline => 50 * PIPELINE,
             Self::Sequence => 5_000,
-            Self::Lrange => 100,
+            Self::Lrange | Self::LrangeLazy | Self::Hgetall => 100,
         }
     }
 
@@ -76,6 +84,8 @@ impl Workload {
             Self::Sequence => "sequence",
             Self::Allocations => "allocations",
             Self::Lrange => "lrange",
+            Self::LrangeLazy => "lrange-lazy",
+            Self::Hgetall => "hgetall",
         }
     }
 
@@ -87,7 +97,9 @@ impl Workload {
             Self::Pipeline => "pipeline of 1,000 GETs, µs per GET",
             Self::Sequence => "one caller in sequence, µs",
             Self::Allocations => "heap allocations per GET",
-            Self::Lrange => "LRANGE of 10,000 items, µs",
+            Self::Lrange => "LRANGE of 10,000 items into a vector, µs",
+            Self::LrangeLazy => "LRANGE of 10,000 items, read lazily, µs",
+            Self::Hgetall => "HGETALL of 5,000 fields into pairs, µs",
         }
     }
 }
@@ -126,9 +138,16 @@ impl Data {
         for _ in 0..ITEMS {
             encode(&mut commands, &["RPUSH", LIST, &value]);
         }
+        for field in 0..FIELDS {
+            encode(&mut commands, &["HSET", HASH, &field_name(field), &value]);
+        }
         encode(&mut commands, &["PING"]);
         commands
     }
+}
+
+fn field_name(field: usize) -> String {
+    format!("field:{field:04}")
 }
 
 /// Appends a command in RESP.

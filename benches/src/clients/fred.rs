@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use fred::prelude::{Builder, Client, ClientLike, Config, KeysInterface, ListInterface};
+use fred::prelude::{
+    Builder, Client, ClientLike, Config, HashesInterface, KeysInterface, ListInterface,
+};
 use fred::prelude::{ReconnectPolicy, Value};
 
 use super::Subject;
@@ -35,6 +37,11 @@ impl Subject for Fred {
     async fn lrange(&self, key: &str) -> Result<usize> {
         let values: Vec<Bytes> = self.0.lrange(key, 0, -1).await?;
         Ok(values.len())
+    }
+
+    async fn hgetall(&self, key: &str) -> Result<usize> {
+        let pairs: Vec<(Bytes, Bytes)> = self.0.hgetall(key).await?;
+        Ok(pairs.len())
     }
 
     fn set(

@@ -29,6 +29,14 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// LRANGE of the whole list into a vector; its length.
     fn lrange(&self, key: &str) -> impl Future<Output = Result<usize>> + Send;
 
+    /// The same with the least that the client can do for each item that is looked at.
+    fn lrange_lazily(&self, key: &str) -> impl Future<Output = Result<usize>> + Send {
+        self.lrange(key)
+    }
+
+    /// HGETALL of the whole hash into a vector of pairs; its length.
+    fn hgetall(&self, key: &str) -> impl Future<Output = Result<usize>> + Send;
+
     /// SET, for requests that are to wait in the client: the future that a caller would hold, and nothing around it.
     fn set(
         &self,

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workload::{Data, ITEMS, LIST, PIPELINE, Workload, encode};
+use crate::workload::{Data, FIELDS, HASH, ITEMS, LIST, PIPELINE, Workload, encode};
 
 /// A connection and the bytes that are sent on it.
 pub(crate) struct Raw {
@@ -17,6 +17,8 @@ pub(crate) struct Raw {
     reply_length: usize,
     lrange: Vec<u8>,
     list_length: usize,
+    hgetall: Vec<u8>,
+    hash_length: usize,
     buffer: Vec<u8>,
 }
 
@@ -34,9 +36,24 @@ impl Raw {
         encode(&mut lrange, &["LRANGE", LIST, "0", "-1"]);
         let reply_length = format!("${}\r\n\r\n", data.value_size).len() + data.value_size;
         let list_length = format!("*{ITEMS}\r\n").len() + ITEMS * reply_length;
+        let mut hgetall = Vec::new();
+        encode(&mut hgetall, &["HGETALL", HASH]);
+        let field_length = "$10\r\nfield:0000\r\n".len();
+        let hash_length =
+            format!("*{}\r\n", 2 * FIELDS).len() + FIELDS * (field_length + reply_length);
         let get_length = gets.len() / PIPELINE;
         let buffer = vec![0; 256 * 1024];
-        Ok(Self { socket, gets, get_length, reply_length, lrange, list_length, buffer })
+        Ok(Self {
+            socket,
+            gets,
+            get_length,
+            reply_length,
+            lrange,
+            list_length,
+            hgetall,
+            hash_length,
+            buffer,
+        })
     }
 
     /// Issues `commands` commands of the workload.
@@ -49,9 +66,13 @@ impl Raw {
                 self.socket.write_all(&self.gets)?;
                 self.expect(b'$', PIPELINE * self.reply_length)
             }),
-            Workload::Lrange => (0..commands).try_for_each(|_| {
+            Workload::Lrange | Workload::LrangeLazy => (0..commands).try_for_each(|_| {
                 self.socket.write_all(&self.lrange)?;
                 self.expect(b'*', self.list_length)
+            }),
+            Workload::Hgetall => (0..commands).try_for_each(|_| {
+                self.socket.write_all(&self.hgetall)?;
+                self.expect(b'*', self.hash_length)
             }),
         }
     }

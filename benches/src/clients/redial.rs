@@ -5,7 +5,7 @@ use std::task::{self, Poll};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use redial::Client;
+use redial::{Client, Frame};
 
 use super::Subject;
 
@@ -37,6 +37,17 @@ impl Subject for Redial {
     async fn lrange(&self, key: &str) -> Result<usize> {
         let values: Vec<Bytes> = self.0.cmd("LRANGE").arg(key).arg("0").arg("-1").await?;
         Ok(values.len())
+    }
+
+    async fn lrange_lazily(&self, key: &str) -> Result<usize> {
+        let reply: Frame = self.0.cmd("LRANGE").arg(key).arg("0").arg("-1").await?;
+        let items = reply.elements().context("not a list")?;
+        Ok(items.filter(|item| item.text().is_some_and(|text| !text.is_empty())).count())
+    }
+
+    async fn hgetall(&self, key: &str) -> Result<usize> {
+        let pairs: Vec<(Bytes, Bytes)> = self.0.cmd("HGETALL").arg(key).await?;
+        Ok(pairs.len())
     }
 
     fn set(

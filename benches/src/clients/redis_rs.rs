@@ -34,6 +34,11 @@ impl Subject for RedisRs {
         Ok(values.len())
     }
 
+    async fn hgetall(&self, key: &str) -> Result<usize> {
+        let pairs: Vec<(Vec<u8>, Vec<u8>)> = self.0.clone().hgetall(key).await?;
+        Ok(pairs.len())
+    }
+
     fn set(
         &self,
         key: String,

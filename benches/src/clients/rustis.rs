@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use rustis::client::{BatchPreparedCommand, Client};
-use rustis::commands::{ListCommands, StringCommands};
+use rustis::commands::{HashCommands, ListCommands, StringCommands};
 use rustis::resp::BulkString;
 
 use super::Subject;
@@ -33,6 +33,11 @@ impl Subject for Rustis {
     async fn lrange(&self, key: &str) -> Result<usize> {
         let values: Vec<BulkString> = self.0.lrange(key, 0, -1).await?;
         Ok(values.len())
+    }
+
+    async fn hgetall(&self, key: &str) -> Result<usize> {
+        let pairs: Vec<(BulkString, BulkString)> = self.0.hgetall(key).await?;
+        Ok(pairs.len())
     }
 
     fn set(

@@ -47,7 +47,10 @@ pub use redial_proto::{
     RejectionCause, Resend, Role, Server, SlotsMoved, State, SubscriptionKind, Suspicion,
     WantedRole,
 };
-pub use redial_resp::{Command, DecodeError, FromReply, OwnedValue as Value, ServerError};
+pub use redial_resp::{
+    Bytes, Command, DecodeError, Element, Elements, Frame, FromReply, Kind, OwnedValue as Value,
+    ServerError,
+};
 
 pub use crate::arg::ToArg;
 pub use crate::builder::Builder;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::decode::{DecodeError, FromReply};
 use crate::server_error::ErrorReply;
-use crate::value::{Element, Kind, Value};
+use crate::value::{Element, Elements, Kind, Value};
 
 /// Bytes of a frame that its `Debug` shows.
 const SHOWN: usize = 64;
@@ -78,6 +78,12 @@ impl Frame {
     #[inline]
     pub fn decode<T: FromReply>(&self) -> Result<T, DecodeError> {
         T::from_reply(self.element())
+    }
+
+    /// The elements of an aggregate, read one by one as they are asked for; those of a map as key, value, key, value. `None` for any other
+    /// reply.
+    pub fn elements(&self) -> Option<Elements<'_>> {
+        self.element().elements()
     }
 
     /// The wire bytes.

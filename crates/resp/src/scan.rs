@@ -87,27 +87,47 @@ impl Scanner {
 
     fn resume(&mut self, buf: &[u8]) -> Scanned<Option<usize>> {
         loop {
-            match self.step(buf)? {
-                Step::Leaf(end) => {
-                    self.at = end;
-                    self.pending -= 1;
-                }
-                Step::Open { body, elements, attribute } => {
-                    self.open(buf, elements, attribute)?;
-                    self.at = body;
-                }
-                Step::More(missing) => {
-                    self.missing = missing;
-                    return Ok(None);
-                }
-            }
-            while self.pending == 0 {
+            if self.pending == 0 {
                 match self.outer.pop() {
                     Some(pending) => self.pending = pending,
                     None => return Ok(Some(self.finish())),
                 }
+            } else if !self.pass_leaves(buf) {
+                match self.step(buf)? {
+                    Step::Leaf(end) => {
+                        self.at = end;
+                        self.pending -= 1;
+                    }
+                    Step::Open { body, elements, attribute } => {
+                        self.open(buf, elements, attribute)?;
+                        self.at = body;
+                    }
+                    Step::More(missing) => {
+                        self.missing = missing;
+                        return Ok(None);
+                    }
+                }
             }
         }
+    }
+
+    /// Goes past the elements of an aggregate that have none themselves and are here; false if the next one is not such a one.
+    #[inline]
+    fn pass_leaves(&mut self, buf: &[u8]) -> bool {
+        // The first element was looked at before, and half a line is gone on with.
+        if self.at == 0 || self.searched != 0 {
+            return false;
+        }
+        let (from, mut at, mut pending) = (self.at, self.at, self.pending);
+        while pending > 0
+            && let Some(end) = whole_leaf(buf, at, &self.limits)
+        {
+            at = end;
+            pending -= 1;
+        }
+        (self.at, self.pending) = (at, pending);
+        self.visit(at - from);
+        at > from
     }
 
     fn open(&mut self, buf: &[u8], elements: usize, attribute: bool) -> Scanned<()> {
@@ -135,13 +155,6 @@ impl Scanner {
 
     fn step(&mut self, buf: &[u8]) -> Scanned<Step> {
         let at = self.at;
-        if at != 0
-            && self.searched == 0
-            && let Some(end) = whole_leaf(buf, at, &self.limits)
-        {
-            self.visit(end - at);
-            return Ok(Step::Leaf(end));
-        }
         let Some(&kind) = buf.get(at) else { return Ok(Step::More(1)) };
         match kind {
             b'$' | b'!' | b'=' => self.blob(buf, kind),

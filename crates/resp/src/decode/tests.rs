@@ -196,15 +196,19 @@ fn attributes_are_passed_over_wherever_they_stand() {
 }
 
 #[test]
-fn small_values_are_copied_and_large_ones_shared() {
+fn values_are_copied_out_of_small_frames_and_shared_with_large_ones() {
+    let is_shared =
+        |frame: &Frame, value: &Bytes| frame.as_bytes().as_ptr_range().contains(&value.as_ptr());
     for (len, shared) in [(MIN_SHARED - 1, false), (MIN_SHARED, true)] {
-        let wire = [format!("*1\r\n${len}\r\n").into_bytes(), vec![b'x'; len], b"\r\n".to_vec()];
-        let frame = frame(wire.concat());
-        let (value,) =
-            frame.decode::<Vec<Bytes>>().unwrap().into_iter().map(|v| (v,)).next().unwrap();
-        let wire = frame.as_bytes().as_ptr_range();
-        assert_eq!(wire.contains(&value.as_ptr()), shared, "{len}");
-        assert_eq!(value.len(), len);
+        let text = vec![b'x'; len];
+        let alone = frame([format!("${len}\r\n").as_bytes(), &text, b"\r\n"].concat());
+        let value = alone.decode::<Bytes>().unwrap();
+        assert_eq!((is_shared(&alone, &value), &value[..]), (shared, &text[..]), "{len}");
+    }
+    for (count, shared) in [(10, false), (1000, true)] {
+        let list = frame(format!("*{count}\r\n{}", "$3\r\nabc\r\n".repeat(count)));
+        let values = list.decode::<Vec<Bytes>>().unwrap();
+        assert!(values.iter().all(|value| is_shared(&list, value) == shared && value == "abc"));
     }
 }
 

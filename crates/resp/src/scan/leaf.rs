@@ -13,10 +13,13 @@ use crate::wire;
 pub(super) fn whole_leaf(buf: &[u8], at: usize, limits: &Limits) -> Option<usize> {
     let rest = buf.get(at..)?;
     let len = match *rest {
-        // Two shapes that nearly every reply has, in as many comparisons as they have bytes.
+        // Three shapes that nearly every reply has, in as many comparisons as they have bytes.
         [b'+', b'O', b'K', b'\r', b'\n', ..] => 5,
         [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
             bulk_end(rest, 4, usize::from(ones - b'0'), limits)?
+        }
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            bulk_end(rest, 5, usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), limits)?
         }
         [b'$', ..] => {
             let (len, body) = wire::short_number(rest, 1)?;
