@@ -195,6 +195,7 @@ fn usual(words: &str, run_id: &str) -> Option<String> {
         "CLIENT ID" => ":7\r\n".into(),
         "PING" => "+PONG\r\n".into(),
         _ if words.starts_with("CLIENT SETINFO") => "+OK\r\n".into(),
+        _ if words.starts_with("CLIENT MAINT_NOTIFICATIONS") => "-ERR unknown\r\n".into(),
         _ if words.starts_with("CLIENT LIST ID") => bulk(String::new()),
         _ => return None,
     })
