@@ -202,7 +202,7 @@ impl<T: Copy + Default> Link<T> {
         if self.purpose == Purpose::Dedicated && self.current.is_some() {
             return self.end(cx, "its server is not to be used any more");
         }
-        let old_by_plan = self.old_by_plan();
+        let was_told = self.old_by_plan() == Old::Leaving;
         let attempt = self.attempts.remove(at);
         let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
@@ -229,7 +229,7 @@ impl<T: Copy + Default> Link<T> {
             self.conclude_all(cx, old, report, "it was given up for a new one");
         }
         self.note_history(cx, &server);
-        if matches!(old_by_plan, Old::Leaving) {
+        if was_told {
             self.moved_at = Some(cx.now);
         }
         self.plan = None;

@@ -170,7 +170,8 @@ impl<T: Copy + Default> Link<T> {
             self.backoff.begin(cx.now);
         }
         let silent = |attempt: &&Attempt<T>| {
-            attempt.is_shaking() && cx.now.since(attempt.since) >= SILENT_AFTER
+            let is_silent = attempt.is_shaking() && cx.now.since(attempt.since) >= SILENT_AFTER;
+            is_silent && attempt.told.is_none()
         };
         let spacing = if self.is_unhurried() {
             Self::unhurried_spacing()

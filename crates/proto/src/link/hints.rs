@@ -192,14 +192,16 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
-    /// The endpoint for the next dial, if it is not the configured one: that comes in turn when half of the time is over, or nothing else is left.
+    /// The endpoint for the next dial, if it is not the configured one. That comes in turn when half of the time is over, or the connection does not serve; then what
+    /// was told gets one dial at a time, since it must not delay what does not depend on it.
     pub(super) fn told_endpoint(&mut self, now: Time) -> Option<Endpoint> {
-        let has_connection = self.current.is_some();
+        let serves = self.mode == Mode::Serving;
+        let is_asked = self.attempts.iter().any(|attempt| attempt.told.is_some());
         let plan = self.plan.as_mut().filter(|plan| now >= plan.begins)?;
         let half = plan.begins + plan.until.since(plan.begins) / 2;
-        let first = has_connection && now < half;
         plan.dials = plan.dials.wrapping_add(1);
-        let is_its_turn = first || plan.dials % 2 == 1;
+        let in_turn = plan.dials % 2 == 1;
+        let is_its_turn = if serves { now < half || in_turn } else { in_turn && !is_asked };
         plan.to.clone().filter(|_| is_its_turn)
     }
 

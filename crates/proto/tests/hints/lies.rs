@@ -84,6 +84,24 @@ fn a_successor_that_dies_before_it_is_used_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_lie_does_not_delay_what_does_not_depend_on_it() {
+    let mute = Server { is_mute: true, ..primary("mute") };
+    for begin in [300, 3900, 7000] {
+        let mut world = World::new(&[("a:1", primary("a")), ("b:2", mute.clone())]);
+        world.push("a:1", &moving(1, 20, "b:2"));
+        world.run_for(begin);
+        assert!(world.dials_to("b:2") >= 1);
+        world.servers.get_mut("a:1").unwrap().is_down = true;
+        world.cut("a:1");
+        world.run_for(1000);
+        // Dials come every 120 ms, give or take a tenth, and a told one in between.
+        world.servers.get_mut("a:1").unwrap().is_down = false;
+        world.run_for(280);
+        assert_eq!(world.connections("a:1"), 1, "{begin}: {:?}", world.dials);
+    }
+}
+
+#[test]
 fn a_server_that_sends_everybody_away_for_ever_is_obeyed_every_ten_seconds() {
     let mut world = World::new(&[("a:1", primary("a"))]);
     for seq in 0..60 {

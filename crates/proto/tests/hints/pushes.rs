@@ -123,6 +123,36 @@ fn an_endpoint_that_is_gone_too_early_is_replaced_by_the_named_one() {
 }
 
 #[test]
+fn a_suspicion_that_was_wrong_does_not_end_a_plan() {
+    let down = Server { is_down: true, ..primary("a") };
+    let mut world = World::new(&[("a:1", primary("a")), ("b:2", down)]);
+    world.push("a:1", MOVING_TO_B);
+    world.send(1, "SLOW");
+    world.run_for(800);
+    assert_eq!(world.suspicions(), 1);
+    world.finish_slow();
+    world.run_for(300);
+    world.servers.get_mut("b:2").unwrap().is_down = false;
+    world.run_for(700);
+    assert_eq!((world.adoptions(), world.connections("a:1")), (1, 0));
+}
+
+#[test]
+fn who_becomes_suspect_while_a_hint_is_looked_into_is_probed_at_once() {
+    let mut world = World::new(&[("a:1", primary("a"))]);
+    world.servers.get_mut("a:1").unwrap().role = "slave";
+    world.push("a:1", FAILED_OVER);
+    world.run_for(900);
+    world.send(1, "SLOW");
+    world.run_for(700);
+    let suspected = |(at, _, kind): &(u64, _, EventKind)| {
+        matches!(kind, EventKind::Suspected { .. }).then_some(*at)
+    };
+    let at = world.events.iter().find_map(suspected).unwrap();
+    assert!(world.dials.iter().any(|(dialed, _)| *dialed == at), "{at} {:?}", world.dials);
+}
+
+#[test]
 fn a_server_that_closes_while_it_is_left_is_asked_how_far_it_came() {
     let mut world = World::new(&[("a:1", primary("a")), ("b:2", primary("a"))]);
     world.send(1, "SLOW");

@@ -21,6 +21,8 @@ pub(crate) struct Server {
     pub(crate) replid2: &'static str,
     /// Nobody listens.
     pub(crate) is_down: bool,
+    /// It takes connections, and says nothing.
+    pub(crate) is_mute: bool,
     /// May SUBSCRIBE.
     pub(crate) may_subscribe: bool,
 }
@@ -32,6 +34,7 @@ pub(crate) fn primary(run_id: &'static str) -> Server {
         replid: "history",
         replid2: "",
         is_down: false,
+        is_mute: false,
         may_subscribe: true,
     }
 }
@@ -144,6 +147,9 @@ impl World {
     /// The server's side of a socket.
     fn serve(&mut self, id: ConnId, bytes: &[u8]) {
         let socket = self.sockets.get_mut(&id).unwrap();
+        if self.servers[&socket.address].is_mute {
+            return;
+        }
         socket.read.extend_from_slice(bytes);
         let mut replies = Vec::new();
         while let Ok(Some(len)) = Scanner::new(Limits::default()).scan(&socket.read) {
