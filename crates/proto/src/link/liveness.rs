@@ -113,6 +113,7 @@ impl<T: Copy + Default> Link<T> {
         let progress = info.bytes_acked > self.acked && uploading && !first_look;
         self.acked = info.bytes_acked;
         let Some(silence) = conn.silence(cx.now) else { return };
+        let is_blocked = conn.in_flight.front().is_some_and(|e| self.purpose.blocks(e.meta.class));
         let is_retransmitting = info.is_retransmitting();
         if progress && !is_retransmitting {
             // A large upload on its way: the peer's kernel takes it.
@@ -124,6 +125,10 @@ impl<T: Copy + Default> Link<T> {
         match &mut self.mode {
             Mode::Suspect { retransmitting, .. } => *retransmitting = is_retransmitting,
             Mode::Serving if is_retransmitting => self.suspect(cx, Suspicion::Retransmission),
+            Mode::Serving if is_blocked => {
+                // Its silence is what was asked for; the kernel may still know of a dead path.
+                self.timers.set(Timer::Silence, cx.now + cx.rng.around(suspect_after));
+            }
             Mode::Serving if silence >= suspect_after && !progress => {
                 self.suspect(cx, Suspicion::Silence)
             }
@@ -254,7 +259,9 @@ impl<T: Copy + Default> Link<T> {
         let interval = cx.config.liveness.ping_interval;
         let Some(conn) = &self.current else { return };
         let idle = cx.now.since(conn.last_read);
-        if self.purpose == Purpose::Blocking {
+        let oldest = conn.in_flight.front();
+        let is_blocked = oldest.is_some_and(|oldest| self.purpose.blocks(oldest.meta.class));
+        if self.purpose == Purpose::Blocking || is_blocked {
             return self.on_blocking_idle(cx, idle);
         }
         if self.purpose == Purpose::Subscriber {
