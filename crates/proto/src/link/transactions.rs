@@ -25,8 +25,10 @@ struct Gathering {
     seq: NonZeroU64,
     /// Replies that came.
     replies: u32,
-    /// MULTI was refused, in these words: what followed ran one by one.
-    no_multi: Option<String>,
+    /// MULTI was refused.
+    no_multi: Option<Frame>,
+    /// What followed it was not refused in the same words: it ran, one by one.
+    ran_alone: bool,
     /// The first refusal of a command that was to be queued.
     refusal: Option<Frame>,
 }
@@ -70,7 +72,7 @@ impl Transactions {
 
     /// Takes the next reply, which belongs to the transaction `seq`.
     pub(super) fn gather(&mut self, seq: NonZeroU64, frame: Frame) -> Gathered {
-        let fresh = Gathering { seq, replies: 0, no_multi: None, refusal: None };
+        let fresh = Gathering { seq, replies: 0, no_multi: None, ran_alone: false, refusal: None };
         let current = match self.current.take() {
             Some(current) if current.seq == seq => current,
             _ => fresh,
@@ -79,15 +81,24 @@ impl Transactions {
         current.replies += 1;
         let is_last = self.commands.get(&seq).is_none_or(|commands| current.replies >= *commands);
         if !is_last {
-            match frame.error() {
-                Some(error) if current.replies == 1 => current.no_multi = Some(error.to_string()),
-                Some(_) if current.refusal.is_none() => current.refusal = Some(frame),
-                _ => {}
+            let is_refused = frame.error().is_some();
+            if let Some(no_multi) = &current.no_multi {
+                current.ran_alone |= no_multi.as_bytes() != frame.as_bytes();
+            } else if is_refused && current.replies == 1 {
+                current.no_multi = Some(frame);
+            } else if is_refused && current.refusal.is_none() {
+                current.refusal = Some(frame);
             }
             return Gathered::Incomplete;
         }
         match self.current.take() {
-            Some(Gathering { no_multi: Some(text), .. }) => Gathered::Unprotected(text),
+            Some(Gathering { no_multi: Some(refusal), ran_alone, .. })
+                if ran_alone || frame.error().is_none() =>
+            {
+                let text = refusal.error().map(|error| error.to_string());
+                Gathered::Unprotected(text.unwrap_or_default())
+            }
+            Some(Gathering { no_multi: Some(refusal), .. }) => Gathered::Reply(refusal),
             Some(Gathering { refusal, .. }) => Gathered::Reply(cause_of(frame, refusal)),
             None => Gathered::Reply(frame),
         }
