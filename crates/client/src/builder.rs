@@ -140,7 +140,7 @@ impl Builder {
         self
     }
 
-    /// Connections for blocking commands at the most. Default 64.
+    /// Connections for blocking commands at the most; with 0 such commands are refused. Default 64.
     pub const fn max_blocking_connections(mut self, most: usize) -> Self {
         self.config.max_blocking_connections = most;
         self

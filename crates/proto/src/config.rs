@@ -94,12 +94,24 @@ pub struct Session {
 /// When silence becomes a question, and when it becomes an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Liveness {
-    /// Nothing read for this long while a command waits: the connection is suspect and its endpoint is asked. Default 500 ms.
+    /// Nothing read for this long while a command waits: the connection is suspect and its endpoint is asked. Default 500 ms, at least 10 ms.
     pub suspect_after: Duration,
-    /// A connection that has been idle for this long is asked with PING. Default 2 s.
+    /// A connection that has been idle for this long is asked with PING. Default 2 s, at least 10 ms.
     pub ping_interval: Duration,
-    /// Silence of this length condemns without further evidence. Default 15 s.
+    /// Silence of this length condemns without further evidence. Default 15 s, at least 100 ms.
     pub condemn_after: Duration,
+}
+
+impl Liveness {
+    /// What is asked without a pause is asked of nobody but the processor.
+    pub(crate) fn at_least(self) -> Self {
+        let (shortest, long_enough) = (Duration::from_millis(10), Duration::from_millis(100));
+        Self {
+            suspect_after: self.suspect_after.max(shortest),
+            ping_interval: self.ping_interval.max(shortest),
+            condemn_after: self.condemn_after.max(long_enough),
+        }
+    }
 }
 
 impl Default for Liveness {

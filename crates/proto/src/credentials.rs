@@ -16,6 +16,9 @@ const RENEW_AT: f64 = 0.72;
 /// Azure asks for AUTH three minutes before the expiry at the latest; where the life is long enough for it, this much before.
 const RENEW_BEFORE: Duration = Duration::from_secs(200);
 
+/// What is good for less has expired already, or nearly (a clock is wrong): asking for it without a pause would bring more of the same.
+const WORTH_RENEWING: Duration = Duration::from_millis(50);
+
 /// A renewal that failed is tried again after a quarter of what is left, and at the latest and earliest after these.
 const TRY_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -133,6 +136,7 @@ impl Keeper {
         self.generation += u32::from(changed);
         (self.expires, self.renew_at) = match valid_for {
             None => (Time::NEVER, Time::NEVER),
+            Some(life) if life < WORTH_RENEWING => (now + life, now + TRY_AGAIN.0),
             Some(life) => {
                 let early = rng.around(life.mul_f64(RENEW_AT));
                 let latest = life.saturating_sub(RENEW_BEFORE);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use redial_proto::{
-    Class, Config, ConnId, Core, Delivery, Endpoint, Error, Input, OpenedId, Output,
-    RequestOptions, RetryBudget, Time,
+    Class, Config, ConnId, Core, Delivery, Endpoint, Error, ErrorKind, Grant, Input, OpenedId,
+    Output, RequestOptions, RetryBudget, Time,
 };
 use redial_resp::{Command, Frame, Limits, Scanner};
 
@@ -34,6 +34,11 @@ struct World {
     refuses_dials: bool,
     /// MULTI is that of a fence, and not a caller's.
     fences: bool,
+    /// The server tells nothing of its connections.
+    hides_clients: bool,
+    /// What the provider of credentials gives, and how often it was asked.
+    grant: Option<Grant>,
+    questions: usize,
 }
 
 impl World {
@@ -49,6 +54,9 @@ impl World {
             run_id: "one",
             refuses_dials: false,
             fences: true,
+            hides_clients: false,
+            grant: None,
+            questions: 0,
         };
         world.input(Input::Connect);
         world
@@ -83,6 +91,10 @@ impl World {
                     continue;
                 }
                 Output::Inspect(conn) => Input::Inspected(conn, None),
+                Output::AskCredentials { .. } => {
+                    self.questions += 1;
+                    Input::Granted(self.grant.clone().ok_or_else(|| "none".into()))
+                }
                 Output::Lead { link, .. } => Input::Lead(link, true),
                 _ => continue,
             };
@@ -116,6 +128,9 @@ impl World {
                         Some("*2\r\n$0\r\n\r\n:0\r\n".into())
                     }
                     (_, true) => Some("+QUEUED\r\n".into()),
+                    (words, false) if words.starts_with("CLIENT LIST ID") && self.hides_clients => {
+                        Some("-NOPERM no\r\n".into())
+                    }
                     (words, false) => usual(words, self.run_id),
                 };
                 match usual {
@@ -189,12 +204,14 @@ fn command(line: &str) -> Command {
 fn usual(words: &str, run_id: &str) -> Option<String> {
     let bulk = |text: String| format!("${}\r\n{text}\r\n", text.len());
     Some(match words {
-        "HELLO 3" => "%1\r\n+proto\r\n:3\r\n".into(),
+        _ if words.starts_with("AUTH") => "+OK\r\n".into(),
+        _ if words.starts_with("HELLO 3") => "%1\r\n+proto\r\n:3\r\n".into(),
         "INFO server" => bulk(format!("run_id:{run_id}\r\nredis_version:8.2.0\r\n")),
         "INFO replication" => bulk("role:master\r\nmaster_replid:history\r\n".into()),
         "CLIENT ID" => ":7\r\n".into(),
         "PING" => "+PONG\r\n".into(),
         _ if words.starts_with("CLIENT SETINFO") => "+OK\r\n".into(),
+        _ if words.starts_with("CLIENT MAINT_NOTIFICATIONS") => "-ERR unknown\r\n".into(),
         _ if words.starts_with("CLIENT MAINT_NOTIFICATIONS") => "-ERR unknown\r\n".into(),
         _ if words.starts_with("CLIENT LIST ID") => bulk(String::new()),
         _ => return None,
@@ -270,4 +287,81 @@ fn durable_writes_go_where_the_client_goes() {
     let old = world.sockets[0].conn;
     world.submit("SET k v", 1, &on(durable));
     assert_ne!(world.socket("SET k v").conn, old, "the server that was left");
+}
+
+#[test]
+fn credentials_that_have_expired_already_do_not_ask_the_provider_without_a_pause() {
+    let mut world = World::new(|config| config.ask_credentials = true);
+    world.grant = Some(Grant::new(None, "late").valid_for(Duration::ZERO));
+    world.input(Input::Tick);
+    world.pass(Duration::from_secs(10));
+    assert!(world.questions > 1 && world.questions < 20, "{}", world.questions);
+}
+
+#[test]
+fn a_command_that_blocks_a_dedicated_connection_is_no_silence() {
+    let mut world = World::new(|_| {});
+    world.hides_clients = true;
+    let own = world.core.open_dedicated().unwrap();
+    world.run();
+    world.submit("BLPOP l 0", 1, &on(own));
+    let conn = world.socket("BLPOP l 0").conn;
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.delivery(1), None);
+    // What comes behind it is waited for as ever.
+    world.submit("GET k", 2, &on(own));
+    world.reply(conn, "*-1\r\n");
+    assert_eq!(world.delivery(1), Some(Delivery::Answered));
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.delivery(2), Some(Delivery::Unknown));
+}
+
+#[test]
+fn what_waits_for_a_connection_that_is_being_opened_waits_without_an_offline_queue_too() {
+    let mut world = World::new(|config| config.enable_offline_queue = false);
+    let own = world.core.open_dedicated().unwrap();
+    assert!(world.core.submit(&command("GET k"), 1, &on(own)).is_ok());
+    let durable = world.core.open_durable(1, Duration::from_millis(100)).unwrap();
+    assert!(world.core.submit(&command("GET k"), 2, &on(durable)).is_ok());
+}
+
+#[test]
+fn a_transaction_of_which_every_part_is_refused_in_the_same_words_did_not_run() {
+    let mut world = World::new(|_| {});
+    world.fences = false;
+    let encoded: Vec<u8> = ["MULTI", "INCR n", "EXEC"]
+        .iter()
+        .flat_map(|line| command(line).as_contiguous().unwrap().to_vec())
+        .collect();
+    let options = RequestOptions::default();
+    world.core.submit_transaction(&encoded, 1, Class::default(), 1, &options).unwrap();
+    world.run();
+    let conn = world.socket("EXEC").conn;
+    world.reply(conn, "-NOAUTH who are you\r\n-NOAUTH who are you\r\n-EXECABORT Transaction discarded because of: NOAUTH who are you\r\n");
+    let (_, reply) = &world.answers[0];
+    assert_eq!(reply.as_ref().unwrap().error().unwrap().code(), "NOAUTH");
+}
+
+#[test]
+fn without_connections_for_them_blocking_commands_are_refused() {
+    let mut world = World::new(|config| config.max_blocking_connections = 0);
+    let refused = world.core.submit(&command("BLPOP l 0"), 1, &RequestOptions::default());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidRequest);
+}
+
+#[test]
+fn times_of_zero_are_taken_for_short_ones() {
+    let mut world = World::new(|config| {
+        let zero = Duration::ZERO;
+        config.liveness.suspect_after = zero;
+        config.liveness.ping_interval = zero;
+        config.liveness.condemn_after = zero;
+    });
+    for _ in 0..1000 {
+        let next = Duration::from_micros(world.core.poll_timeout().as_micros());
+        world.now = world.now.max(next);
+        world.input(Input::Tick);
+    }
+    assert!(world.now > Duration::from_secs(1), "{:?}", world.now);
+    assert_eq!(world.core.state(), redial_proto::State::Ready);
 }

@@ -214,6 +214,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
+        if self.config.max_blocking_connections == 0 {
+            return Err(Error::invalid(
+                "blocking commands are off (max_blocking_connections = 0); use a connection of your own, `Client::dedicated`",
+            ));
+        }
         self.blocking.push(entry, command, &self.config)?;
         self.place_blocked();
         Ok(RequestId(entry.seq))

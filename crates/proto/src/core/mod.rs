@@ -75,6 +75,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     /// A core that has not begun to dial: [`Input::Connect`] starts it. `seed` drives the jitter.
     #[must_use]
     pub fn new(config: Config, budget: RetryBudget, seed: u64) -> Self {
+        let config = Config { liveness: config.liveness.at_least(), ..config };
         let topology = Box::new(Standalone::new(&config));
         let node = NodeId::default();
         let endpoint = topology.endpoint(node).clone();

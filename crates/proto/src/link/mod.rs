@@ -345,7 +345,10 @@ impl<T: Copy + Default> Link<T> {
             let text = "the client was ended; call `connect()` to start it again".to_owned();
             return refuse(ErrorKind::Closed, text);
         }
-        if !cx.config.enable_offline_queue && self.current.is_none() {
+        // Nobody can tell when a link that was just opened is ready, so what is meant for it waits.
+        let is_opening = matches!(self.purpose, Purpose::Dedicated | Purpose::Durable)
+            && matches!(self.state, State::Connecting | State::Connect);
+        if !cx.config.enable_offline_queue && self.current.is_none() && !is_opening {
             let text = format!("there is no connection and the offline queue is off{}", self.why());
             return refuse(ErrorKind::QueueFull, text);
         }
