@@ -71,3 +71,8 @@ pub use crate::script::{Script, ScriptCall};
 #[cfg(feature = "tls")]
 pub use crate::tls::TlsConfig;
 pub use crate::transaction::Transaction;
+
+/// The guide's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;
