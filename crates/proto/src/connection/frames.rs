@@ -7,13 +7,11 @@ use redial_resp::{Frame, Limits, ProtocolError, Scanner};
 #[derive(Debug)]
 pub(super) struct Frames {
     scanner: Scanner,
-    /// Whole frames.
+    /// Whole frames that were not handed out yet.
     ready: Bytes,
-    /// Where each of them ends in `ready`.
-    ends: Vec<usize>,
-    /// The next of them, and where it begins.
+    /// The lengths of all that the read brought, and which of them is the next.
+    lens: Vec<usize>,
     next: usize,
-    at: usize,
     /// The beginning of a frame that is not whole yet.
     partial: BytesMut,
     /// What follows the whole frames breaks the protocol.
@@ -25,9 +23,8 @@ impl Frames {
         Self {
             scanner: Scanner::new(Limits::default()),
             ready: Bytes::new(),
-            ends: Vec::new(),
+            lens: Vec::new(),
             next: 0,
-            at: 0,
             partial: BytesMut::new(),
             error: None,
         }
@@ -40,14 +37,14 @@ impl Frames {
         } else {
             self.partial.extend_from_slice(&bytes);
         }
-        self.ends.clear();
-        (self.next, self.at) = (0, 0);
+        self.lens.clear();
+        self.next = 0;
         let mut end = 0;
         loop {
             match self.scanner.scan(self.partial.get(end..).unwrap_or_default()) {
                 Ok(Some(len)) => {
                     end += len;
-                    self.ends.push(end);
+                    self.lens.push(len);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -61,14 +58,22 @@ impl Frames {
 
     /// The next whole frame.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, ProtocolError> {
-        let Some(&end) = self.ends.get(self.next) else {
-            self.ready = Bytes::new();
-            return self.error.take().map_or(Ok(None), Err);
-        };
-        let frame = self.ready.slice(self.at..end);
+        if let Some(frame) = self.next_if(|_| true) {
+            return Ok(Some(frame));
+        }
+        self.error.take().map_or(Ok(None), Err)
+    }
+
+    /// The same, if it begins with a byte that is wanted.
+    #[inline]
+    pub(super) fn next_if(&mut self, is_wanted: impl FnOnce(u8) -> bool) -> Option<Frame> {
+        let len = *self.lens.get(self.next)?;
+        if !is_wanted(*self.ready.first()?) {
+            return None;
+        }
         self.next += 1;
-        self.at = end;
-        Ok(Some(Frame::from_scanned(frame)))
+        // The last one takes the whole reference with it.
+        Some(Frame::from_scanned(self.ready.split_to(len)))
     }
 
     /// The buffer to read into next.

@@ -14,9 +14,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use redial_resp::{Command, Frame, ProtocolError};
 
-use self::backlog::{Backlog, Entry};
+use self::backlog::{Backlog, Entry, Owner};
 use self::frames::Frames;
 use self::identity::Server;
+use crate::command::Class;
 use crate::ids::ConnId;
 use crate::time::Time;
 
@@ -110,6 +111,19 @@ impl<T: Copy> Connection<T> {
     /// The next whole frame of what was read.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, ProtocolError> {
         self.frames.next()
+    }
+
+    /// The next frame and the request that it answers, where there is no more to it: no error, no push, all that its caller waits for.
+    #[inline]
+    pub(crate) fn next_plain(&mut self) -> Option<(T, Frame)> {
+        let Entry { token, end, meta, .. } = *self.in_flight.front()?;
+        let is_plain = meta.owner == Owner::Caller && !meta.class.is(Class::TRANSACTION);
+        if !is_plain || end > self.taken {
+            return None;
+        }
+        let frame = self.frames.next_if(|kind| !matches!(kind, b'-' | b'!' | b'>' | b'|'))?;
+        self.in_flight.pop_front();
+        Some((token, frame))
     }
 
     /// After the frames of a read: what is left of the buffer goes back to be read into, and the answered bytes are forgotten.

@@ -397,7 +397,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let Some(id) = self.reading else { return };
         let mut cx = context!(self);
         if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
-            while let Some((token, reply)) = link.poll_answer(&mut cx) {
+            loop {
+                link.drain_plain(&mut each);
+                let Some((token, reply)) = link.poll_answer(&mut cx) else { break };
                 each(token, reply);
             }
         }
@@ -407,6 +409,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// Before anything else happens, what was read is dealt with.
     fn drain_reading(&mut self) {
+        if self.reading.is_none() {
+            return;
+        }
         let mut answers = Vec::new();
         self.drain_answers(|token, reply| answers.push(Output::Answer { token, reply }));
         self.outputs.extend(answers);

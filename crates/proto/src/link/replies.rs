@@ -36,6 +36,20 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
+    /// Hands over the run of ordinary answers that stands first in what was read: what [`Self::poll_answer`] would give one by one, without
+    /// asking of each what holds for all of them.
+    #[inline]
+    pub(crate) fn drain_plain(&mut self, each: &mut impl FnMut(T, Result<Frame, Error>)) {
+        if self.purpose == Purpose::Subscriber || self.hold.is_relevant() || self.durable.is_some()
+        {
+            return;
+        }
+        let Some(conn) = &mut self.current else { return };
+        while let Some((token, frame)) = conn.next_plain() {
+            each(token, Ok(frame));
+        }
+    }
+
     /// The next request that what was read settles.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_, T>) -> Option<Answer<T>> {
         loop {
