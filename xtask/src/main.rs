@@ -3,6 +3,7 @@
 //! This file owns the words on the command line and the exit status. What is installed is decided in
 //! `setup`, what is tested in `test`.
 
+mod codegen;
 mod drill;
 mod package_manager;
 mod servers;
@@ -29,6 +30,9 @@ Usage: cargo xtask COMMAND
   test [--fast]   Set up, and run everything CI runs; --fast leaves out what needs servers,
                   namespaces or minutes
   tidy            Only the checks of conventions
+  codegen         Make the typed commands and the core's table out of crates/commands/commands.json and
+                  overrides.toml; --servers asks the servers at hand first what commands they have,
+                  --check only compares
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
     };
     match (command, rest) {
         ("drill", rest) => return drill::run(rest),
+        ("codegen", rest) => codegen::run(rest)?,
         ("setup", []) => setup::everything()?,
         ("servers", []) => servers::bring()?,
         ("tidy", []) => tidy::check()?,

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use anyhow::{Result, bail};
 
+use crate::codegen;
 use crate::drill::{self, SKIPPED};
 use crate::steps::{Outcome, Steps};
 use crate::suites::Suites;
@@ -49,6 +50,7 @@ fn hermetic(steps: &mut Steps) -> Result<()> {
     steps.step("toolchain", || passed(setup::for_checks()))?;
     steps.step("format", || cargo(&["fmt", "--all", "--check"]))?;
     steps.step("tidy", || passed(tidy::check()))?;
+    steps.step("generated code", || passed(codegen::check()))?;
     steps.step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
     })?;

@@ -25,7 +25,7 @@ impl Subject for Redial {
     async fn pipeline(&self, keys: &[String]) -> Result<usize> {
         let mut pipeline = self.0.pipeline();
         for key in keys {
-            pipeline = pipeline.cmd("GET").arg(key);
+            pipeline.cmd("GET").arg(key);
         }
         let mut values: Vec<Option<Vec<u8>>> = Vec::with_capacity(keys.len());
         for reply in pipeline.await {

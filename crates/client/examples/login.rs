@@ -46,9 +46,9 @@ impl Logins {
         let code = format!("{:06}", u64::from_le_bytes(random()) % 1_000_000);
         let key = code_key(user);
         let mut asked = self.client.transaction();
-        asked = asked.cmd("DEL").arg(&key);
-        asked = asked.cmd("HSET").arg(&key).arg("code").arg(hash(&code)).arg("left").arg(ATTEMPTS);
-        asked = asked.cmd("PEXPIRE").arg(&key).arg(CODE_LIVES.as_millis() as u64);
+        asked.cmd("DEL").arg(&key);
+        asked.cmd("HSET").arg(&key).arg("code").arg(hash(&code)).arg("left").arg(ATTEMPTS);
+        asked.cmd("PEXPIRE").arg(&key).arg(CODE_LIVES.as_millis() as u64);
         asked.resend(Resend::Idempotent).exec::<()>().await?;
         Ok(code)
     }

@@ -1,9 +1,9 @@
 //! Several commands, encoded one behind the other as they are built: what a pipeline and a transaction are made of.
 
+use redial_commands::ToArg;
 use redial_proto::Class;
 use redial_resp::Command;
 
-use crate::arg::ToArg;
 use crate::buffers;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
@@ -50,7 +50,22 @@ impl Sealed {
 impl Commands {
     /// Those of a transaction, behind their MULTI.
     pub(crate) fn of_transaction() -> Self {
-        Self { encoded: MULTI.to_vec(), is_transaction: true, ..Self::default() }
+        Self { is_transaction: true, ..Self::default() }
+    }
+
+    /// All of them, leaving none.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self { is_transaction: self.is_transaction, ..Self::default() };
+        std::mem::replace(self, empty)
+    }
+
+    /// Adds a command that was built elsewhere; gives its place.
+    pub(crate) fn add(&mut self, command: Command) -> usize {
+        self.close();
+        let place = self.sealed.len();
+        let buffer = self.seal(command);
+        buffers::keep(buffer);
+        place
     }
 
     pub(crate) fn begin(&mut self, name: &str) {
@@ -63,6 +78,7 @@ impl Commands {
 
     /// Completes a command; gives its buffer for the next.
     fn seal(&mut self, command: Command) -> Vec<u8> {
+        self.open_transaction();
         let sealed = match (self.check(&command), command.as_contiguous()) {
             (Err(error), _) => Sealed::Refused(error),
             (Ok(class), Some(bytes)) if self.is_transaction || !class.is(Class::BLOCKING) => {
@@ -84,6 +100,12 @@ impl Commands {
         };
         self.sealed.push(sealed);
         command.into_buffer()
+    }
+
+    fn open_transaction(&mut self) {
+        if self.is_transaction && self.encoded.is_empty() {
+            self.encoded.extend_from_slice(MULTI);
+        }
     }
 
     fn check(&mut self, command: &Command) -> Result<Class, redial_proto::Error> {
@@ -129,6 +151,7 @@ impl Commands {
     /// One of its commands can't be sent; then none may be.
     pub(crate) fn close_transaction(&mut self) -> Result<Class, redial_proto::Error> {
         self.close();
+        self.open_transaction();
         self.encoded.extend_from_slice(EXEC);
         let mut all = Class::READ.in_transaction_with(Class::READ);
         for command in &self.sealed {

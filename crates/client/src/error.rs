@@ -7,9 +7,10 @@ pub(crate) use redial_proto::ErrorKind as CoreErrorKind;
 use redial_resp::{DecodeError, ServerError};
 
 /// Why a request failed; [`Error::delivery`] says whether it ran.
+#[derive(Clone)]
 pub struct Error(Box<Repr>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Repr {
     Core(redial_proto::Error),
     Server(ServerError),

@@ -13,7 +13,6 @@
 //! on there as soon as anybody does. Every request settles: with its reply, or with an [`Error`] whose [`delivery`](Error::delivery) says whether
 //! it ran. What surely did not run is sent again by itself; what may have run only if that is harmless, or you said so ([`Resend`]).
 
-mod arg;
 mod buffers;
 mod builder;
 mod client;
@@ -29,7 +28,9 @@ mod events;
 mod once;
 mod pipeline;
 mod policy;
+pub mod prelude;
 mod pubsub;
+mod queued;
 mod request;
 mod retry;
 mod scan;
@@ -39,8 +40,11 @@ mod tls;
 #[cfg(feature = "tls")]
 mod tls_error;
 mod transaction;
+mod typed;
 mod url;
 
+pub use redial_commands as commands;
+pub use redial_commands::ToArg;
 pub use redial_proto::{
     AzureEvent, AzureEventKind, AzureEvents, ConnId, Credentials, Delivery, Endpoint, Event,
     EventKind, Grant, Lineage, LinkId, Liveness, Maintenance, Protocol, Purpose, QueueLimits,
@@ -52,7 +56,6 @@ pub use redial_resp::{
     ServerError,
 };
 
-pub use crate::arg::ToArg;
 pub use crate::builder::Builder;
 pub use crate::client::Client;
 pub use crate::credentials::{CredentialsError, CredentialsProvider, CredentialsRequest};
@@ -65,12 +68,14 @@ pub use crate::events::Events;
 pub use crate::once::Once;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};
 pub use crate::pubsub::{Message, Received, Refused, Subscribe, Subscription, ToChannels};
+pub use crate::queued::{Outcomes, Queued, Slot};
 pub use crate::request::{Cmd, Request};
 pub use crate::scan::Scan;
 pub use crate::script::{Script, ScriptCall};
 #[cfg(feature = "tls")]
 pub use crate::tls::TlsConfig;
 pub use crate::transaction::Transaction;
+pub use crate::typed::{CommandOptions, Queue};
 
 /// The guide's examples compile.
 #[cfg(doctest)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use redial_commands::ToArg;
 use redial_proto::{Core, OpenedId, RequestOptions, Resend};
 use redial_resp::{Frame, FromReply, OwnedValue};
 
-use crate::arg::ToArg;
 use crate::client::Handle;
 use crate::driver::slots::{Batch, Reply, Token};
 use crate::encoded::{Commands, Sealed};
@@ -17,18 +17,31 @@ use crate::error::Error;
 
 /// Commands that are written together and answered together. Not a transaction: others' commands may run in between, and each command
 /// succeeds or fails for itself.
-#[must_use = "a pipeline does nothing unless it is awaited"]
+///
+/// ```no_run
+/// use redial::prelude::*;
+/// # async fn example(client: redial::Client) -> Result<(), redial::Error> {
+/// let mut pipeline = client.pipeline();
+/// let visits = pipeline.incr("visits").queue();
+/// let name = pipeline.get::<Option<String>>("name").queue();
+/// let outcomes = pipeline.await;
+/// println!("{:?}, {} visits", name.read(&outcomes)?, visits.read(&outcomes)?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A function that has a `&mut Pipeline` calls typed commands on `(*pipeline)`: they take the reference itself, which is then gone.
+#[must_use = "a pipeline does nothing unless it is sent"]
 #[derive(Debug)]
 pub struct Pipeline {
     handle: Arc<Handle>,
-    /// Boxed, because a pipeline is moved with each of its words.
-    commands: Box<Commands>,
+    pub(crate) commands: Commands,
     options: RequestOptions,
 }
 
 impl Pipeline {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
-        Self { handle, commands: Box::default(), options: RequestOptions::default() }
+        Self { handle, commands: Commands::default(), options: RequestOptions::default() }
     }
 
     /// Sends it over a link that was opened for it.
@@ -38,7 +51,7 @@ impl Pipeline {
     }
 
     /// Begins the next command.
-    pub fn cmd(mut self, name: &str) -> Self {
+    pub fn cmd(&mut self, name: &str) -> &mut Self {
         self.commands.begin(name);
         self
     }
@@ -46,7 +59,7 @@ impl Pipeline {
     /// Adds an argument to the last command.
     ///
     /// Before the first [`Self::cmd`] there is none; the argument then belongs to a command without a name, which the server will refuse.
-    pub fn arg(mut self, arg: impl ToArg) -> Self {
+    pub fn arg(&mut self, arg: impl ToArg) -> &mut Self {
         self.commands.arg(arg);
         self
     }
@@ -64,23 +77,35 @@ impl Pipeline {
     }
 
     /// As [`Cmd::timeout`](crate::Cmd::timeout), for each of its commands.
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
+    pub const fn timeout(&mut self, timeout: Duration) -> &mut Self {
         self.options.timeout = Some(timeout);
         self
     }
 
     /// As [`Cmd::resend`](crate::Cmd::resend), for each of its commands.
-    pub const fn resend(mut self, resend: Resend) -> Self {
+    pub const fn resend(&mut self, resend: Resend) -> &mut Self {
         self.options.resend = Some(resend);
         self
     }
 
     /// Sends all of it; the outcomes are in the commands' order. Dropping the future takes back what was not handed to the socket.
     ///
-    /// A blocking command among them goes over a connection of its own and does not delay the others.
-    pub fn send(mut self) -> PipelineRequest {
-        self.commands.close();
-        PipelineRequest { handle: self.handle, state: State::New(self.commands, self.options) }
+    /// A blocking command among them goes over a connection of its own and does not delay the others. The pipeline is empty then, and may be filled
+    /// again.
+    pub fn send(&mut self) -> PipelineRequest {
+        let mut commands = self.commands.take();
+        commands.close();
+        let state = State::New(Box::new(commands), self.options);
+        PipelineRequest { handle: Arc::clone(&self.handle), state }
+    }
+}
+
+impl std::future::IntoFuture for &mut Pipeline {
+    type Output = Vec<Result<OwnedReply, Error>>;
+    type IntoFuture = PipelineRequest;
+
+    fn into_future(self) -> PipelineRequest {
+        self.send()
     }
 }
 
@@ -88,7 +113,7 @@ impl std::future::IntoFuture for Pipeline {
     type Output = Vec<Result<OwnedReply, Error>>;
     type IntoFuture = PipelineRequest;
 
-    fn into_future(self) -> PipelineRequest {
+    fn into_future(mut self) -> PipelineRequest {
         self.send()
     }
 }
@@ -105,6 +130,10 @@ impl OwnedReply {
             Some(error) => Err(Error::server(&error.to_string())),
             None => Ok(Self(frame)),
         }
+    }
+
+    pub(crate) const fn of(frame: Frame) -> Self {
+        Self(frame)
     }
 
     /// The reply as a type of the caller's.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use redial_commands::{Draft, ToArg};
 use redial_proto::{OpenedId, RequestId, RequestOptions, Resend};
 use redial_resp::{Command, FromReply};
 
-use crate::arg::ToArg;
 use crate::buffers;
 use crate::client::Handle;
 use crate::driver::slots::{Reply, Token};
@@ -101,6 +100,19 @@ impl<R> Cmd<R> {
     /// See [`Error`]; [`Error::delivery`] says whether the command ran.
     pub fn send(self) -> Request<R> {
         Request::of_command(self.handle, self.command, self.options)
+    }
+}
+
+impl<R> Draft for Cmd<R> {
+    type Of<T> = Cmd<T>;
+
+    fn answering<T>(self) -> Cmd<T> {
+        let Self { handle, command, options, .. } = self;
+        Cmd { handle, command, options, reply: PhantomData }
+    }
+
+    fn command_mut(&mut self) -> &mut Command {
+        &mut self.command
     }
 }
 
@@ -215,12 +227,5 @@ impl<R> Drop for Request<R> {
                 }
             });
         }
-    }
-}
-
-/// Bytes that are an argument already.
-impl ToArg for Bytes {
-    fn write_to(self, command: &mut Command) {
-        command.push_bytes(self);
     }
 }

@@ -9,10 +9,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redial_commands::ToArg;
 use redial_proto::{OpenedId, RequestOptions, Resend};
 use redial_resp::{Command, Frame, FromReply};
 
-use crate::arg::ToArg;
 use crate::client::Handle;
 use crate::error::Error;
 use crate::request::Request;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redial_commands::ToArg;
 use redial_proto::{OpenedId, RequestOptions, Resend};
 use redial_resp::FromReply;
 
-use crate::arg::ToArg;
 use crate::client::Handle;
 use crate::encoded::Commands;
 use crate::request::Request;
@@ -17,6 +17,14 @@ use crate::request::Request;
 /// # async fn example(client: redial::Client) -> Result<(), redial::Error> {
 /// let (visits, last): (i64, Option<String>) =
 ///     client.transaction().cmd("INCR").arg("visits").cmd("GET").arg("last").exec().await?;
+///
+/// // The same with typed commands.
+/// use redial::prelude::*;
+/// let mut transaction = client.transaction();
+/// let visits = transaction.incr("visits").queue();
+/// let last = transaction.get::<Option<String>>("last").queue();
+/// let outcomes: redial::Outcomes = transaction.exec().await?;
+/// println!("{:?}: {} visits", last.read(&outcomes)?, visits.read(&outcomes)?);
 /// # Ok(())
 /// # }
 /// ```
@@ -30,13 +38,13 @@ use crate::request::Request;
 #[derive(Debug)]
 pub struct Transaction {
     handle: Arc<Handle>,
-    commands: Box<Commands>,
+    pub(crate) commands: Commands,
     options: RequestOptions,
 }
 
 impl Transaction {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
-        let commands = Box::new(Commands::of_transaction());
+        let commands = Commands::of_transaction();
         Self { handle, commands, options: RequestOptions::default() }
     }
 
@@ -48,13 +56,13 @@ impl Transaction {
 
     /// Begins the next command. Commands that change the state of the connection make [`Self::exec`] fail; blocking ones do not block in a
     /// transaction.
-    pub fn cmd(mut self, name: &str) -> Self {
+    pub fn cmd(&mut self, name: &str) -> &mut Self {
         self.commands.begin(name);
         self
     }
 
     /// Adds an argument to the last command, as [`Pipeline::arg`](crate::Pipeline::arg).
-    pub fn arg(mut self, arg: impl ToArg) -> Self {
+    pub fn arg(&mut self, arg: impl ToArg) -> &mut Self {
         self.commands.arg(arg);
         self
     }
@@ -72,25 +80,26 @@ impl Transaction {
     }
 
     /// As [`Cmd::timeout`](crate::Cmd::timeout), for the whole of it.
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
+    pub const fn timeout(&mut self, timeout: Duration) -> &mut Self {
         self.options.timeout = Some(timeout);
         self
     }
 
     /// As [`Cmd::resend`](crate::Cmd::resend), for the whole of it. Under [`Resend::Safe`] it is sent again after it was handed over only if all
     /// its commands read.
-    pub const fn resend(mut self, resend: Resend) -> Self {
+    pub const fn resend(&mut self, resend: Resend) -> &mut Self {
         self.options.resend = Some(resend);
         self
     }
 
-    /// Executes it; `R` is decoded from the list of the commands' replies: a tuple, a `Vec`. Cancel safety is that of
-    /// [`Cmd::send`](crate::Cmd::send).
+    /// Executes it; `R` is decoded from the list of the commands' replies: a tuple, a `Vec`, or [`Outcomes`](crate::Outcomes) for the slots of typed
+    /// commands. Cancel safety is that of [`Cmd::send`](crate::Cmd::send). The transaction is empty then, and may be filled again.
     ///
     /// # Errors
     /// As of any command. The server refused one of the commands: its error, and nothing ran. `R` does not fit the replies, or has no place for
     /// the error of one of them: all ran.
-    pub fn exec<R: FromReply>(self) -> Request<R> {
-        Request::of_transaction(self.handle, self.commands, self.options)
+    pub fn exec<R: FromReply>(&mut self) -> Request<R> {
+        let commands = Box::new(self.commands.take());
+        Request::of_transaction(Arc::clone(&self.handle), commands, self.options)
     }
 }

@@ -54,9 +54,10 @@ async fn each_command_of_a_pipeline_runs_once_whatever_stands_between_them() {
     let client = Client::connect(&server.url()).await.unwrap();
     let id: i64 = client.cmd("CLIENT ID").await.unwrap();
     let large = Bytes::from(vec![b'x'; 1 << 20]);
-    let pipeline = client.pipeline().cmd("INCR").arg("a").cmd("SELECT").arg(1);
-    let pipeline = pipeline.cmd("INCR").arg("b").cmd("APPEND").arg("large").arg(large);
-    let pipeline = pipeline.cmd("INCR").arg("c").cmd("BLPOP").arg("l").arg(0.01);
+    let mut pipeline = client.pipeline();
+    pipeline.cmd("INCR").arg("a").cmd("SELECT").arg(1);
+    pipeline.cmd("INCR").arg("b").cmd("APPEND").arg("large").arg(large);
+    pipeline.cmd("INCR").arg("c").cmd("BLPOP").arg("l").arg(0.01);
     let replies = pipeline.cmd("INCR").arg("d").await;
     for at in [0, 2, 4, 6] {
         assert_eq!(replies[at].as_ref().unwrap().decode::<i64>().unwrap(), 1, "{at}");

@@ -16,7 +16,8 @@ async fn a_watched_key_that_somebody_changes_makes_the_transaction_run_nothing()
         if interferes {
             client.cmd("SET").arg("k").arg("theirs").run().await.unwrap();
         }
-        let set = own.transaction().cmd("SET").arg("k").arg("mine");
+        let mut set = own.transaction();
+        set.cmd("SET").arg("k").arg("mine");
         let replies: Option<(String,)> = set.exec().await.unwrap();
         assert_eq!(replies, expected);
     }

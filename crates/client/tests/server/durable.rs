@@ -31,7 +31,8 @@ async fn a_confirmed_write_is_on_the_replica() {
         assert_eq!(n, i + 1);
         assert_eq!(reader.cmd::<i64>("GET").arg("n").await.unwrap(), n);
     }
-    let both = durable.transaction().cmd("INCR").arg("n").cmd("INCR").arg("n");
+    let mut both = durable.transaction();
+    both.cmd("INCR").arg("n").cmd("INCR").arg("n");
     assert_eq!(both.exec::<(i64, i64)>().await.unwrap(), (21, 22));
     assert_eq!(reader.cmd::<i64>("GET").arg("n").await.unwrap(), 22);
 }
@@ -57,7 +58,7 @@ async fn what_is_written_together_is_confirmed_together() {
     let durable = client.durable(1, LONG).unwrap();
     let mut pipeline = durable.pipeline();
     for i in 0..200 {
-        pipeline = pipeline.cmd("RPUSH").arg("l").arg(i);
+        pipeline.cmd("RPUSH").arg("l").arg(i);
     }
     assert!(pipeline.await.iter().all(Result::is_ok));
     let stats: String = client.cmd("INFO").arg("commandstats").await.unwrap();

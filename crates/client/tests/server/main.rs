@@ -22,3 +22,4 @@ mod scripts;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;
+mod typed;

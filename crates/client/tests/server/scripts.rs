@@ -79,10 +79,10 @@ async fn every_element_is_given_by_a_scan() {
     let client = Client::connect(&server.url()).await.unwrap();
     let mut pipeline = client.pipeline();
     for i in 0..500 {
-        pipeline = pipeline.cmd("SET").arg(format!("key:{i}")).arg(i);
-        pipeline = pipeline.cmd("HSET").arg("hash").arg(i).arg(format!("value {i}"));
-        pipeline = pipeline.cmd("ZADD").arg("sorted").arg(f64::from(i) / 2.0).arg(i);
-        pipeline = pipeline.cmd("SADD").arg("set").arg(i);
+        pipeline.cmd("SET").arg(format!("key:{i}")).arg(i);
+        pipeline.cmd("HSET").arg("hash").arg(i).arg(format!("value {i}"));
+        pipeline.cmd("ZADD").arg("sorted").arg(f64::from(i) / 2.0).arg(i);
+        pipeline.cmd("SADD").arg("set").arg(i);
     }
     for outcome in pipeline.await {
         outcome.unwrap();
@@ -124,7 +124,7 @@ async fn a_scan_begins_anew_on_another_server() {
     let fill = async |client: &Client| {
         let mut pipeline = client.pipeline();
         for i in 0..300 {
-            pipeline = pipeline.cmd("SET").arg(format!("key:{i}")).arg(i);
+            pipeline.cmd("SET").arg(format!("key:{i}")).arg(i);
         }
         for outcome in pipeline.await {
             outcome.unwrap();

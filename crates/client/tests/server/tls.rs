@@ -389,7 +389,7 @@ async fn what_the_kernel_has_of_a_cut_upload_over_tls_is_not_sent_again() {
     let value = "x".repeat(1000);
     let mut pipeline = client.pipeline();
     for i in 0..20_000 {
-        pipeline = pipeline.cmd("APPEND").arg(i).arg(&value);
+        pipeline.cmd("APPEND").arg(i).arg(&value);
     }
     let replies = tokio::spawn(pipeline.send());
     for _ in 0..1000 {

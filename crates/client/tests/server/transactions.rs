@@ -39,13 +39,15 @@ async fn a_transaction_gives_the_replies_of_its_commands_in_both_protocols() {
 async fn a_command_that_fails_as_it_runs_does_not_undo_the_others() {
     let server = Server::start(&[]);
     let client = Client::connect(&server.url()).await.unwrap();
-    let transaction =
-        || client.transaction().cmd("SET").arg("s").arg("text").cmd("LPUSH").arg("s").arg("x");
-    let replies: Vec<Result<redial::Value, ServerError>> = transaction().exec().await.unwrap();
+    let mut transaction = client.transaction();
+    transaction.cmd("SET").arg("s").arg("text").cmd("LPUSH").arg("s").arg("x");
+    let replies: Vec<Result<redial::Value, ServerError>> = transaction.exec().await.unwrap();
     assert_eq!(replies.len(), 2);
     assert!(replies[0].is_ok());
     assert_eq!(replies[1].as_ref().unwrap_err().code(), "WRONGTYPE");
-    let error = transaction().exec::<(String, i64)>().await.unwrap_err();
+    // It can be filled again.
+    transaction.cmd("SET").arg("s").arg("text").cmd("LPUSH").arg("s").arg("x");
+    let error = transaction.exec::<(String, i64)>().await.unwrap_err();
     assert_eq!(error.code(), Some("WRONGTYPE"));
     assert_eq!(client.cmd::<String>("GET").arg("s").await.unwrap(), "text");
 }
@@ -54,10 +56,12 @@ async fn a_command_that_fails_as_it_runs_does_not_undo_the_others() {
 async fn a_command_that_cannot_be_queued_makes_nothing_run_and_is_named() {
     let server = Server::start(&[]);
     let client = Client::connect(&server.url()).await.unwrap();
-    let set = || client.transaction().cmd("SET").arg("k").arg("v");
-    let error = set().cmd("GET").exec::<Vec<redial::Value>>().await.unwrap_err();
+    let mut set = client.transaction();
+    set.cmd("SET").arg("k").arg("v").cmd("GET");
+    let error = set.exec::<Vec<redial::Value>>().await.unwrap_err();
     assert!(error.to_string().contains("wrong number of arguments"), "{error}");
-    let error = set().cmd("SELECT").arg(1).exec::<Vec<redial::Value>>().await.unwrap_err();
+    set.cmd("SET").arg("k").arg("v").cmd("SELECT").arg(1);
+    let error = set.exec::<Vec<redial::Value>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     assert!(!client.cmd::<bool>("EXISTS").arg("k").await.unwrap());
     // The connection is as it was before.
@@ -73,7 +77,8 @@ async fn transactions_of_many_callers_never_see_half_of_one_another() {
             let client = client.clone();
             tokio::spawn(async move {
                 for _ in 0..50 {
-                    let both = client.transaction().cmd("INCR").arg("a").cmd("INCR").arg("b");
+                    let mut both = client.transaction();
+                    both.cmd("INCR").arg("a").cmd("INCR").arg("b");
                     let (a, b): (i64, i64) = both.exec().await.unwrap();
                     assert_eq!(a, b);
                     let alone: i64 = client.cmd("INCR").arg("c").await.unwrap();
@@ -93,8 +98,8 @@ async fn large_arguments_go_into_a_transaction_whole() {
     let server = Server::start(&[]);
     let client = Client::connect(&server.url()).await.unwrap();
     let value = Bytes::from(vec![b'x'; 3 << 20]);
-    let transaction =
-        client.transaction().cmd("SET").arg("k").arg(value.clone()).cmd("GET").arg("k");
+    let mut transaction = client.transaction();
+    transaction.cmd("SET").arg("k").arg(value.clone()).cmd("GET").arg("k");
     let (_, back): (String, Bytes) = transaction.exec().await.unwrap();
     assert_eq!(back, value);
 }
@@ -112,7 +117,8 @@ async fn a_transaction_that_a_replica_refuses_waits_for_a_primary_and_runs_once(
         admin.write_all(b"REPLICAOF NO ONE\r\n").unwrap();
         admin
     };
-    let both = client.transaction().cmd("INCR").arg("a").cmd("INCR").arg("b");
+    let mut both = client.transaction();
+    both.cmd("INCR").arg("a").cmd("INCR").arg("b");
     let (replies, _admin) = tokio::join!(both.exec::<(i64, i64)>(), promotion);
     assert_eq!(replies.unwrap(), (1, 1));
 }
