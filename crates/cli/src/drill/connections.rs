@@ -7,8 +7,8 @@ use redial_lab::FlowInfo;
 
 use super::clock::Clock;
 
-/// More than any handshake sends: what carried more carried commands.
-const HANDSHAKE_AT_MOST: u64 = 1024;
+/// More than any probe sends, its handshake and then questions twice a second while its server is slow: what carried more carried commands.
+const PROBE_AT_MOST: u64 = 8 * 1024;
 /// The load never pauses for so long: a connection that is quiet while a younger one works was left
 /// for it. (The kernel's retransmissions count as its words.)
 const QUIET: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ pub(crate) struct Counts {
 
 /// Counts what happened until `end`, the end of the load.
 pub(crate) fn count(flows: &[Dialed], end: Duration) -> Counts {
-    let carried = |flow: &&Dialed| flow.sent_bytes > HANDSHAKE_AT_MOST;
+    let carried = |flow: &&Dialed| flow.sent_bytes > PROBE_AT_MOST;
     let lost = flows.iter().filter(carried).filter(|flow| {
         let ended = flow.ended.is_some_and(|at| at <= end);
         let last = flow.last_sent.unwrap_or(flow.opened);
