@@ -74,6 +74,10 @@ pub(crate) struct DrillArgs {
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = short_duration)]
     pub(crate) pause: Duration,
 
+    /// Have the client listen to numbered messages, too, and judge what it missed and whether it said so
+    #[arg(long)]
+    pub(crate) listener: bool,
+
     /// How long the load goes on; `auto` ends it 3 s after everyone has recovered
     #[arg(long, value_name = "N|auto", default_value = "15", value_parser = seconds)]
     pub(crate) seconds: Seconds,
@@ -113,7 +117,7 @@ pub(crate) struct DrillArgs {
     pub(crate) html: Option<PathBuf>,
 
     /// Run this program as the client, with REDIS_URL set (and with --tls REDIS_CA_FILE)
-    #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = ["client", "callers", "pause"])]
+    #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = ["client", "callers", "pause", "listener"])]
     pub(crate) program: Vec<OsString>,
 }
 

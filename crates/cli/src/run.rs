@@ -137,6 +137,7 @@ fn plan(args: &DrillArgs, drill: &dyn Drill, subject: Subject) -> Result<Plan> {
         label: args.client_label.clone(),
         rtt: args.rtt.unwrap_or(rtt),
         replication_delay: args.replication_delay,
+        listener: args.listener,
         callers: usize::try_from(args.callers)?,
         pause: args.pause,
         length: match args.seconds {

@@ -125,8 +125,8 @@ fn a_client_that_answers_nothing_fails_the_drill_instead_of_hanging_it() {
 fn redial_carries_on_through_a_demotion_and_the_report_has_its_fields() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("report.html");
-    let args =
-        ["demotion", "--seconds", "6", "--callers", "10", "--json", "--html", as_text(&page)];
+    let args = ["demotion", "--seconds", "6", "--callers", "10", "--listener", "--json", "--html"];
+    let args: Vec<_> = args.into_iter().chain([as_text(&page)]).collect();
     let Some(output) = drill(&args) else { return };
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     for field in [
@@ -163,6 +163,10 @@ fn redial_carries_on_through_a_demotion_and_the_report_has_its_fields() {
     for never in ["never_settled", "applied_twice", "failed_but_applied", "acked_but_lost"] {
         assert_eq!(report[never], 0, "{never}: {report:#}");
     }
+    for never in ["heard_twice", "missed_silently"] {
+        assert_eq!(report["listened"][never], 0, "{never}: {report:#}");
+    }
+    assert!(report["listened"]["back_ms"][0].is_f64(), "{report:#}");
     assert!(report["recovery_ms"].is_f64(), "{report:#}");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("<svg") && page.contains("leads to B") && !page.contains("http"));

@@ -69,6 +69,7 @@ pub(super) fn report_client(
     let story = stage.story();
     let fault = story.first(MarkKind::Fault).unwrap_or(end);
     let counts = connections::count(&dialed(stage, clock), end);
+    let listened = stage.finish_listening(settled);
     let watchers = stage.take_watchers().map_or_else(Vec::new, |watchers| watchers.finish(fault));
     let (survivor, others) = evidence(stage, &harvest)?;
 
@@ -92,6 +93,7 @@ pub(super) fn report_client(
             never_settled,
             connections_lost: counts.lost,
             watchers: &watchers,
+            listened: listened.as_ref(),
             successes_before: successes.filter(|at| *at <= fault).count() as u64,
         },
     );
@@ -123,6 +125,7 @@ pub(super) fn report_client(
         idle_noticed_ms: report::worst(watchers.iter().map(|watched| watched.noticed_ms)),
         idle_replaced_ms: report::worst(watchers.iter().map(|watched| watched.replaced_ms)),
         watchers,
+        listened,
         timeline: timeline(&harvest, story),
     };
     Ok(Report::Client(Box::new(report)))

@@ -367,6 +367,18 @@ fn details(page: &mut String, report: &ClientReport) {
         }
         page.push_str("</table>");
     }
+    if let Some(listened) = &report.listened {
+        let _ = write!(
+            page,
+            "<p>As a listener the client heard {} of {} messages, {} of them twice; of {} that it missed it \
+             told nothing of {}.</p>",
+            listened.heard,
+            listened.published,
+            listened.heard_twice,
+            listened.missed,
+            listened.missed_silently
+        );
+    }
     if report.switches.len() > 1 {
         page.push_str("<h2>Switches</h2><table><tr><th>at<th>first write<th>every caller</tr>");
         let ms = |ms: Option<f64>| ms.map_or_else(|| "never".to_owned(), human);

@@ -60,6 +60,10 @@ pub(crate) const SLOW: Limits =
 pub(crate) const HALF_DEAD_DIAL: Limits =
     Limits { may_lose: true, ..limits(1000, AllowedErrors::OnePerCaller) };
 
+/// A client that listens and missed something hears again within this of the moment at which the load's first write succeeded. Who missed nothing was not
+/// interrupted: after a short partition the server's kernel delivers what it held, in its own time, which is better than to lose it.
+pub(crate) const HEARS_WITHIN: Duration = Duration::from_millis(250);
+
 /// Whether a server of this product and version tells what ran on a connection that is lost:
 /// `tot-net-in` in `CLIENT LIST`.
 pub(crate) fn server_tells(product_and_version: &str) -> bool {

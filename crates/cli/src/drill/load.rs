@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use super::adapter_process::{AdapterProcess, lock};
 use super::clock::Clock;
+use super::listener::{Said, Sayings};
 use super::protocol::Line;
 use super::workload::{Record, Step, Workload};
 
@@ -40,6 +41,8 @@ struct State {
     workload: Workload,
     changes: Vec<StateChange>,
     strays: u64,
+    /// What the client heard, if it was asked to listen.
+    said: Sayings,
     /// Lines for the writer beside the callers' commands.
     extra: String,
     over: bool,
@@ -98,6 +101,7 @@ impl Load {
                 workload: Workload::new(0, pause, Duration::ZERO, 0),
                 changes: Vec::new(),
                 strays: 0,
+                said: Sayings::new(),
                 extra: String::new(),
                 over: false,
             }),
@@ -128,6 +132,17 @@ impl Load {
         let line = state.workload.issue_upload(bytes, self.clock.now());
         state.extra.push_str(&line);
         self.shared.wake.notify_one();
+    }
+
+    /// Has the client subscribe to a channel.
+    pub(crate) fn listen(&self, channel: &str) {
+        lock(&self.shared.state).extra.push_str(&format!("s {channel}\n"));
+        self.shared.wake.notify_one();
+    }
+
+    /// What it heard so far.
+    pub(crate) fn said(&self) -> Sayings {
+        lock(&self.shared.state).said.clone()
     }
 
     /// Whether no large SET waits for an answer.
@@ -211,6 +226,9 @@ impl Drop for Load {
 fn take_line(shared: &Shared, clock: Clock, line: Line) {
     let now = clock.now();
     let mut state = lock(&shared.state);
+    if let Some(what) = Said::of(&line) {
+        state.said.push((now, what));
+    }
     match line {
         Line::Reply { id, outcome } => {
             if state.workload.settle(id, outcome, now).is_err() {
@@ -222,7 +240,7 @@ fn take_line(shared: &Shared, clock: Clock, line: Line) {
         Line::State { state: word, detail } => {
             state.changes.push(StateChange { at: now, state: word, detail });
         }
-        Line::Ready { .. } | Line::Message | Line::Unknown => {}
+        Line::Ready { .. } | Line::Message { .. } | Line::Unknown => {}
     }
 }
 

@@ -17,6 +17,7 @@ mod connections;
 mod evidence;
 pub(crate) mod html;
 mod limits;
+mod listener;
 mod live;
 mod load;
 mod metrics;
@@ -89,6 +90,9 @@ fn perform(drill: &dyn Drill, plan: &Plan, stage: &Stage<'_>) -> Result<Duration
     let warm = stage.now() + plan.warm_up();
     if drill.watches_quiet_clients() {
         stage.watch_quiet_clients()?;
+    }
+    if plan.listener {
+        stage.listen()?;
     }
     stage.wait(warm.saturating_sub(stage.now()))?;
     if let OnStage::Program(program) = stage.subject()

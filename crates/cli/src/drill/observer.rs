@@ -94,6 +94,10 @@ impl Observer {
         self.frozen[index(host)].store(frozen, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_frozen(&self, host: HostId) -> bool {
+        self.frozen[index(host)].load(Ordering::Relaxed)
+    }
+
     /// The name that was announced from this port of the client.
     pub(crate) fn name_of(&self, port: u16) -> Option<String> {
         lock(&self.seen).names.get(&port).cloned()

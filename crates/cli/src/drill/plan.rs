@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) replication_delay: Duration,
     pub(crate) callers: usize,
     pub(crate) pause: Duration,
+    /// Whether a client listens to messages beside the load.
+    pub(crate) listener: bool,
     pub(crate) length: Length,
     pub(crate) promote_after: Duration,
     pub(crate) endpoint: Endpoint,

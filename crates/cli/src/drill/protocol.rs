@@ -71,7 +71,9 @@ pub(crate) enum Line {
         state: String,
         detail: String,
     },
-    Message,
+    Message {
+        payload: String,
+    },
     /// A line that the protocol does not know; to be ignored.
     Unknown,
 }
@@ -98,7 +100,7 @@ impl Line {
                     Ok(Self::State { state: state.to_owned(), detail: detail.to_owned() })
                 }
             },
-            "m" => Ok(Self::Message),
+            "m" => Ok(Self::Message { payload: split_word(rest).1.to_owned() }),
             _ => Ok(Self::Unknown),
         }
     }

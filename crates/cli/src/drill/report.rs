@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::audit::Increments;
 use super::clock::millis;
+use super::listener::Listened;
 use super::load::StateChange;
 use super::metrics::{Recovery, Slice};
 use super::stage::Story;
@@ -129,6 +130,8 @@ pub(crate) struct ClientReport {
     pub(crate) idle_noticed_ms: Option<f64>,
     pub(crate) idle_replaced_ms: Option<f64>,
     pub(crate) watchers: Vec<Watched>,
+    /// With `--listener`.
+    pub(crate) listened: Option<Listened>,
     #[serde(skip)]
     pub(crate) timeline: Timeline,
 }

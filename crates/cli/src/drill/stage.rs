@@ -15,6 +15,7 @@ use super::adapter_process::{lock, pipe};
 use super::client::ClientProgram;
 use super::clock::Clock;
 use super::evidence::ServerData;
+use super::listener::{Listened, Listener};
 use super::live::Live;
 use super::load::Load;
 use super::observer::Observer;
@@ -97,6 +98,7 @@ pub(crate) struct Stage<'a> {
     observer: Arc<Observer>,
     story: Mutex<Story>,
     watchers: Mutex<Option<Watchers>>,
+    listener: Mutex<Option<Listener>>,
 }
 
 impl<'a> Stage<'a> {
@@ -132,6 +134,7 @@ impl<'a> Stage<'a> {
             observer,
             story: Mutex::new(story),
             watchers: Mutex::default(),
+            listener: Mutex::default(),
         })
     }
 
@@ -295,6 +298,23 @@ impl<'a> Stage<'a> {
         }
         *lock(&self.watchers) = Some(watchers);
         Ok(())
+    }
+
+    /// Has the client under load listen to messages, and waits until it hears some.
+    pub(crate) fn listen(&self) -> Result<()> {
+        let OnStage::Load(load) = &self.subject else { return Ok(()) };
+        let listener = Listener::start(&self.lab, &self.observer, self.clock, load);
+        if !self.wait_until(WATCHERS_WITHIN, || listener.hears())? {
+            bail!("the client heard no message: does its adapter know `s` and `m` lines?");
+        }
+        *lock(&self.listener) = Some(listener);
+        Ok(())
+    }
+
+    /// What the listener heard until `end`; it is over with it.
+    pub(crate) fn finish_listening(&self, end: Duration) -> Option<Listened> {
+        let listener = lock(&self.listener).take()?;
+        Some(listener.finish(&self.story().switches(end)))
     }
 
     pub(crate) fn take_watchers(&self) -> Option<Watchers> {

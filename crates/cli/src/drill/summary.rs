@@ -122,6 +122,20 @@ fn client(text: &mut String, report: &ClientReport, paint: &Paint) {
     let connections =
         format!("{} given up, {} further dials", report.connections_lost, report.probes);
     row(text, "connections", &connections);
+    if let Some(listened) = &report.listened {
+        let back: Vec<_> = listened.back_ms.iter().map(|ms| human_or(*ms, "never")).collect();
+        let value = format!(
+            "{} of {} messages, {} twice, {} missed, {} of them silently; back after {}",
+            listened.heard,
+            listened.published,
+            listened.heard_twice,
+            listened.missed,
+            listened.missed_silently,
+            if back.is_empty() { "–".to_owned() } else { back.join(", ") }
+        );
+        let is_bad = listened.heard_twice > 0 || listened.missed_silently > 0;
+        row(text, "listener", &paint.finding(&value, is_bad));
+    }
     for watched in &report.watchers {
         let name = format!("{:?} client", watched.kind).to_lowercase();
         let value = format!(

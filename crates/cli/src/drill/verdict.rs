@@ -1,7 +1,9 @@
 //! Pass or fail: the figures of a drill against its limits.
 
 use super::audit::Audit;
-use super::limits::{AllowedErrors, Limits, server_tells};
+use super::clock::millis;
+use super::limits::{AllowedErrors, HEARS_WITHIN, Limits, server_tells};
+use super::listener::Listened;
 use super::metrics::{Errors, Recovery};
 use super::watchers::Watched;
 
@@ -17,6 +19,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) never_settled: u64,
     pub(crate) connections_lost: u64,
     pub(crate) watchers: &'a [Watched],
+    pub(crate) listened: Option<&'a Listened>,
     /// Successes before the fault: without any there is nothing to judge.
     pub(crate) successes_before: u64,
 }
@@ -47,7 +50,33 @@ pub(crate) fn reasons(limits: &Limits, figures: &Figures<'_>) -> Vec<String> {
     }
     errors(limits, figures, &mut reasons);
     watchers(limits, figures.watchers, &mut reasons);
+    listener(figures, &mut reasons);
     reasons
+}
+
+fn listener(figures: &Figures<'_>, reasons: &mut Vec<String>) {
+    let Some(listened) = figures.listened else { return };
+    if listened.heard_twice > 0 {
+        reasons.push(format!("{} messages were heard twice", listened.heard_twice));
+    }
+    if listened.missed_silently > 0 {
+        reasons.push(format!(
+            "{} messages were missed without a word of an interruption",
+            listened.missed_silently
+        ));
+    }
+    for (back, recovery) in listened.back_ms.iter().zip(figures.recoveries) {
+        let limit = millis(recovery.first.unwrap_or_default() + HEARS_WITHIN);
+        match back {
+            None => reasons.push("it never heard a message again".to_owned()),
+            Some(ms) if *ms > limit && listened.missed > 0 => {
+                reasons.push(format!(
+                    "it heard messages again after {ms} ms, {limit} ms is the limit"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 fn recovery(limits: &Limits, figures: &Figures<'_>, reasons: &mut Vec<String>) {
@@ -123,6 +152,7 @@ mod tests {
             never_settled: 0,
             connections_lost: 0,
             watchers: Vec::new(),
+            listened: None,
             server: "redis 7.0.15",
             successes_before: 1000,
         };
@@ -138,6 +168,7 @@ mod tests {
                 never_settled: owned.never_settled,
                 connections_lost: owned.connections_lost,
                 watchers: &owned.watchers,
+                listened: owned.listened.as_ref(),
                 successes_before: owned.successes_before,
             },
         )
@@ -150,6 +181,7 @@ mod tests {
         never_settled: u64,
         connections_lost: u64,
         watchers: Vec<Watched>,
+        listened: Option<Listened>,
         server: &'static str,
         successes_before: u64,
     }
@@ -232,5 +264,26 @@ mod tests {
         assert!(judge(&limits::POWER_OFF, watched(Some(900.0), Some(2100.0))).is_empty());
         assert_eq!(judge(&limits::POWER_OFF, watched(Some(900.0), None)).len(), 1);
         assert_eq!(judge(&limits::POWER_OFF, watched(None, Some(5001.0))).len(), 2);
+    }
+
+    #[test]
+    fn a_listener_has_to_be_back_and_to_tell_what_it_missed() {
+        let listened = |back_ms, heard_twice, missed_silently| {
+            move |o: &mut Owned| {
+                let (published, heard, missed) = (100, 90, missed_silently + 1);
+                let back_ms = vec![back_ms];
+                o.listened = Some(Listened {
+                    published,
+                    heard,
+                    heard_twice,
+                    missed,
+                    missed_silently,
+                    back_ms,
+                });
+            }
+        };
+        assert!(judge(&limits::KILL, listened(Some(349.0), 0, 0)).is_empty());
+        assert_eq!(judge(&limits::KILL, listened(Some(351.0), 0, 0)).len(), 1);
+        assert_eq!(judge(&limits::KILL, listened(None, 1, 1)).len(), 3);
     }
 }
