@@ -26,6 +26,8 @@ pub enum Oracle {
     ReadyAgain,
     /// A client that is ready serves: its last request succeeds, and its subscription hears the last message.
     Serves,
+    /// No server is adopted that has been a replica for a while and says so.
+    WantedRole,
     /// Where servers are at the most slow, no connection is replaced and no request fails; where not even that, nothing is suspected.
     FalseAlarm,
     /// At the most eight dials are under way for a link.

@@ -50,6 +50,7 @@ pub(crate) struct Server {
     pub(crate) log: Vec<(u64, u64)>,
     pub(crate) down_since: Option<u64>,
     pub(crate) promoted_at: u64,
+    pub(crate) demoted_at: u64,
     pub(crate) sessions: BTreeMap<usize, Session>,
     next_id: i64,
     /// Writes are postponed.
@@ -82,6 +83,7 @@ impl Server {
             log: Vec::new(),
             down_since: None,
             promoted_at: 0,
+            demoted_at: 0,
             sessions: BTreeMap::new(),
             next_id: 3,
             paused_until: 0,

@@ -55,6 +55,7 @@ impl World {
             return;
         }
         self.servers[server].role = Role::ReplicaOf(to);
+        self.servers[server].demoted_at = self.now;
         self.trace.note(self.now, || format!("server {server} is a replica of {to}"));
         let waiting = |blocked: &Option<Blocked>| matches!(blocked, Some(Blocked::Waiting { .. }));
         let pipes: Vec<usize> = self.servers[server]
@@ -127,6 +128,7 @@ impl World {
             host.replid2.clear();
             host.replid2_until = -1;
         }
+        host.demoted_at = now;
         host.role = if follows { Role::ReplicaOf(leader) } else { Role::Primary };
         let text = format!("server {server} starts as {:?} {:?}", host.role, host.run_id);
         self.trace.note(self.now, || text);
