@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use redial_proto::{
     Class, Config, ConnId, Core, Delivery, Endpoint, Error, ErrorKind, Grant, Input, OpenedId,
-    Output, RequestOptions, RetryBudget, Time,
+    Output, RequestOptions, Resend, RetryBudget, Time,
 };
 use redial_resp::{Command, Frame, Limits, Scanner};
 
@@ -125,7 +125,8 @@ impl World {
                     ("MULTI", true) => Some("+OK\r\n".into()),
                     ("EXEC", true) => {
                         socket.fences = false;
-                        Some("*2\r\n$0\r\n\r\n:0\r\n".into())
+                        let told = "id=7 flags=N qbuf=0 tot-net-in=1000000";
+                        Some(format!("*2\r\n${}\r\n{told}\r\n:1\r\n", told.len()))
                     }
                     (_, true) => Some("+QUEUED\r\n".into()),
                     (words, false) if words.starts_with("CLIENT LIST ID") && self.hides_clients => {
@@ -364,4 +365,13 @@ fn times_of_zero_are_taken_for_short_ones() {
     }
     assert!(world.now > Duration::from_secs(1), "{:?}", world.now);
     assert_eq!(world.core.state(), redial_proto::State::Ready);
+}
+
+#[test]
+fn what_ran_once_has_run_whatever_becomes_of_sending_it_again() {
+    let mut world = World::new(|config| config.resend = Resend::Always);
+    world.submit("INCR n", 1, &RequestOptions::default());
+    // The server says that the connection is gone, and that it took what was on it.
+    world.pass(Duration::from_secs(11));
+    assert_eq!(world.delivery(1), Some(Delivery::Ran));
 }

@@ -353,7 +353,9 @@ impl<T: Copy + Default> Link<T> {
             let untaken = conn.untaken();
             let silence = conn.silence(now).unwrap_or_default();
             let in_flight = conn.in_flight.expire(now, untaken, None, |entry, never_handed| {
-                let delivery = if never_handed { entry.meta.delivery } else { Delivery::Unknown };
+                let known = entry.meta.delivery;
+                let delivery =
+                    if never_handed { known } else { known.or_unknown(Delivery::Unknown) };
                 let text = format!("no answer by the deadline; nothing was read for {silence:.1?}");
                 cx.answer(entry.token, Err(Error::new(ErrorKind::Timeout, delivery, text)));
                 blocked |= self.purpose.blocks(entry.meta.class);
