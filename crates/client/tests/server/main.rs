@@ -21,5 +21,6 @@ mod pubsub;
 mod scripts;
 #[cfg(feature = "tls")]
 mod tls;
+mod told;
 mod transactions;
 mod typed;
