@@ -12,6 +12,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use redial::prelude::*;
 use redial::{Client, Error, Resend, Script};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -92,7 +93,7 @@ impl Cache {
 
     /// To be called after every update of the source.
     pub(crate) async fn forget(&self, key: &str) -> Result<(), Error> {
-        self.client.cmd("DEL").arg(self.key(key)).resend(Resend::Idempotent).run().await
+        self.client.del([self.key(key)]).resend(Resend::Idempotent).await.map(drop)
     }
 
     async fn look(&self, key: &str, lease: &str) -> Result<Look, Error> {

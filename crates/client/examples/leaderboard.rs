@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use redial::prelude::*;
 use redial::{Client, Error};
 
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -36,19 +37,18 @@ impl Leaderboard {
 
     /// Adds a match's points. `game` names the match: reported again, it counts no more.
     pub(crate) async fn add(&self, game: &str, player: &str, points: u32) -> Result<i64, Error> {
-        let command = self.client.cmd::<f64>("ZINCRBY").arg(&self.key).arg(points).arg(player);
+        let command = self.client.zincrby(&self.key, points, player);
         let score =
             command.once(format!("{game}:{player}")).ttl(Duration::from_secs(86_400)).await?;
         // Said every time, since it may have been lost in between; it costs one round trip for all of them together.
-        self.client.cmd("EXPIRE").arg(&self.key).arg(KEPT.as_secs()).run().await?;
+        self.client.expire(&self.key, KEPT.as_secs()).await?;
         Ok(score.trunc() as i64)
     }
 
     /// Sets a player's score if it is better than before; `second` is that of the week, so that who was first stays ahead.
     pub(crate) async fn best(&self, player: &str, points: u32, second: u32) -> Result<(), Error> {
         let score = f64::from(points) + 1.0 - f64::from(second + 1) * FRACTION;
-        let command = self.client.cmd("ZADD").arg(&self.key).arg("GT").arg(score).arg(player);
-        command.run().await
+        self.client.zadd(&self.key).gt().member(score, player).await.map(drop)
     }
 
     /// The best.
@@ -58,16 +58,15 @@ impl Leaderboard {
 
     /// The lines around a player; nothing if the player has none.
     pub(crate) async fn around(&self, player: &str, lines: u64) -> Result<Vec<Line>, Error> {
-        let command = self.client.cmd("ZREVRANK").arg(&self.key).arg(player);
-        match command.await? {
-            Some::<u64>(rank) => self.lines(rank.saturating_sub(lines), rank + lines).await,
+        match self.client.zrevrank(&self.key, player).await? {
+            Some(rank) => self.lines(rank.saturating_sub(lines), rank + lines).await,
             None => Ok(Vec::new()),
         }
     }
 
     async fn lines(&self, first: u64, last: u64) -> Result<Vec<Line>, Error> {
-        let command = self.client.cmd("ZREVRANGE").arg(&self.key).arg(first).arg(last);
-        let found: Vec<(String, f64)> = command.arg("WITHSCORES").await?;
+        let lines = self.client.zrange(&self.key, first, last).rev().withscores();
+        let found: Vec<(String, f64)> = lines.await?;
         let line = |(rank, (player, score)): (u64, (String, f64))| Line {
             rank,
             player,

@@ -13,6 +13,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use redial::prelude::*;
 use redial::{Client, Error, Resend, Script};
 use sha2::{Digest as _, Sha256};
 
@@ -46,9 +47,9 @@ impl Logins {
         let code = format!("{:06}", u64::from_le_bytes(random()) % 1_000_000);
         let key = code_key(user);
         let mut asked = self.client.transaction();
-        asked.cmd("DEL").arg(&key);
-        asked.cmd("HSET").arg(&key).arg("code").arg(hash(&code)).arg("left").arg(ATTEMPTS);
-        asked.cmd("PEXPIRE").arg(&key).arg(CODE_LIVES.as_millis() as u64);
+        asked.del([&key]).queue();
+        asked.hset(&key, [("code", hash(&code)), ("left", ATTEMPTS.to_string())]).queue();
+        asked.pexpire(&key, CODE_LIVES.as_millis() as u64).queue();
         asked.resend(Resend::Idempotent).exec::<()>().await?;
         Ok(code)
     }
@@ -64,13 +65,13 @@ impl Logins {
 
     /// Whose session it is; it lives on for an hour from now.
     pub(crate) async fn user_of(&self, session: &str) -> Result<Option<String>, Error> {
-        let command = self.client.cmd("GETEX").arg(session_key(session));
-        command.arg("PX").arg(SESSION_LIVES.as_millis() as u64).resend(Resend::Always).await
+        let command = self.client.getex(session_key(session)).px(SESSION_LIVES.as_millis() as u64);
+        command.resend(Resend::Always).await
     }
 
     /// Ends a session.
     pub(crate) async fn log_out(&self, session: &str) -> Result<(), Error> {
-        self.client.cmd("DEL").arg(session_key(session)).resend(Resend::Idempotent).run().await
+        self.client.del([session_key(session)]).resend(Resend::Idempotent).await.map(drop)
     }
 }
 

@@ -1,17 +1,35 @@
 //! A Redis client whose connections outlive failovers.
 //!
 //! ```no_run
+//! use redial::prelude::*;
+//!
 //! # async fn example() -> Result<(), redial::Error> {
 //! let client = redial::Client::connect("redis://localhost").await?;
-//! client.cmd("SET").arg("colour").arg("blue").run().await?;
-//! let colour: Option<String> = client.cmd("GET").arg("colour").await?;
+//! client.set("colour", "blue").ex(30).await?;
+//! let colour: Option<String> = client.get("colour").await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! One [`Client`], cloned wherever it is needed, is all that a program holds: what its clones send at the same time goes over one connection together.
+//! There is no pool, and nothing to set for failovers.
+//!
 //! When the server's host loses power, hangs, or is demoted, the client notices within about half a second, asks the endpoint who leads now, and goes
 //! on there as soon as anybody does. Every request settles: with its reply, or with an [`Error`] whose [`delivery`](Error::delivery) says whether
 //! it ran. What surely did not run is sent again by itself; what may have run only if that is harmless, or you said so ([`Resend`]).
+//!
+//! | for | there is |
+//! |---|---|
+//! | commands | methods with Redis' names ([`prelude`]), [`Client::cmd`] for any other |
+//! | several at once | [`Client::pipeline`], [`Client::transaction`] |
+//! | a connection of one's own (WATCH, SELECT) | [`Client::dedicated`] |
+//! | writes that must not be lost or repeated | [`Client::durable`], [`Cmd::once`] |
+//! | scripts, scans | [`Client::script`], [`Client::scan_all`] |
+//! | messages | [`Client::subscribe`] and its kin |
+//! | options, credentials, TLS | [`Builder`] |
+//! | what happens on the connections | [`Client::events`] |
+//!
+//! The guide, with more on errors, failover and testing: `docs/guide.md` in the repository.
 
 mod buffers;
 mod builder;
