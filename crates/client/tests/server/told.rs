@@ -71,14 +71,14 @@ async fn in_a_pipeline(client: &Client, told: &Told) {
     let mut pipeline = client.pipeline();
     let mut places = Vec::new();
     for (at, key) in keys.iter().enumerate() {
-        pipeline = match at {
+        match at {
             10 => pipeline.cmd("SELECT").arg(1),
             20 => pipeline.cmd("ECHO").arg(bytes::Bytes::from(vec![b'x'; 40_000])),
             30 => pipeline.cmd("BLPOP").arg("none").arg("0.01"),
-            _ => pipeline,
+            _ => &mut pipeline,
         };
         places.push(pipeline.len());
-        pipeline = pipeline.cmd("INCR").arg(key);
+        pipeline.cmd("INCR").arg(key);
     }
     let replies = pipeline.await;
     for (key, place) in keys.iter().zip(places) {
@@ -88,7 +88,8 @@ async fn in_a_pipeline(client: &Client, told: &Told) {
 
 async fn in_a_transaction(client: &Client, told: &Told) {
     let (one, other) = (told.counter(), told.counter());
-    let both = client.transaction().cmd("INCR").arg(&one).cmd("INCR").arg(&other);
+    let mut both = client.transaction();
+    both.cmd("INCR").arg(&one).cmd("INCR").arg(&other);
     let reply = both.exec::<(i64, i64)>().await;
     told.note(&one, &reply);
     told.note(&other, &reply);
