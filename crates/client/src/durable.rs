@@ -25,7 +25,9 @@ use crate::transaction::Transaction;
 ///
 /// It has a connection of its own, since WAIT blocks it: what goes over the client is not delayed. All writes that are sent together share one
 /// WAIT. One that too few replicas confirmed in time fails with [`ErrorKind::NotDurable`](crate::ErrorKind::NotDurable) and delivery Ran: it is on the
-/// primary, and is never sent again. Reads and errors of the server are answered at once.
+/// primary, and is never sent again. Reads and errors of the server wait for no replica, only for a WAIT that is under way before them.
+///
+/// Its connection is closed when the last clone is dropped, and what is under way on it ends with what is known of it: keep one until all is answered.
 ///
 /// What a confirmation does not promise: that the replica has it on disk, that it survives the loss of primary and replica together, nor that a failover
 /// promotes a replica that has it, where there are several (<https://redis.io/docs/latest/commands/wait/>). Between writes here and writes on the

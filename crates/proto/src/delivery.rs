@@ -9,7 +9,7 @@ use std::fmt;
 /// | `NotSent` | surely not: it was never handed to the socket whole |
 /// | `Rejected` | surely not: the server refused it before running it |
 /// | `Unknown` | perhaps: it was handed over and the connection was lost |
-/// | `Ran` | surely: the server says so, but its reply is lost |
+/// | `Ran` | the server took it, but its reply is lost: it ran, unless the server answered an error |
 /// | `Answered` | the server answered |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Delivery {
@@ -19,7 +19,7 @@ pub enum Delivery {
     Rejected,
     /// Handed over, and no answer: it may have run.
     Unknown,
-    /// The server ran it and the reply is lost.
+    /// The server took it and answered, and the answer is lost. It ran; or the answer was an error (a wrong type, out of memory, too few replicas), and it never will.
     Ran,
     /// The server answered.
     Answered,
@@ -50,7 +50,7 @@ impl fmt::Display for Delivery {
             Self::NotSent => "it was not sent and did not run",
             Self::Rejected => "the server refused it and it did not run",
             Self::Unknown => "it may have run",
-            Self::Ran => "it ran, but its reply is lost",
+            Self::Ran => "the server took it, but its reply is lost",
             Self::Answered => "the server answered",
         })
     }
@@ -67,8 +67,8 @@ pub enum Resend {
     #[default]
     Safe,
     /// Also writes that leave the same data when they run twice (a reviewed list: SET without NX, XX or GET; DEL; EXPIRE; …). The
-    /// reply of the second run may differ: a DEL that did run answers 0.
+    /// reply of the second run may differ: a DEL that did run answers 0, and an error that answers the second says nothing of the first.
     Idempotent,
-    /// Everything, as ioredis does: commands may run twice.
+    /// Everything, as ioredis does: commands may run twice, and an error that answers the second run says nothing of the first.
     Always,
 }

@@ -281,8 +281,8 @@ fn no_link(on: Option<OpenedId>) -> Error {
     let text = match on {
         None => return Error::invalid("the topology names no link"),
         Some(_) => {
-            "the dedicated connection has ended, and with it what was set on it (WATCH, SELECT, …); open another with \
-             `Client::dedicated` and begin anew"
+            "the connection that was opened for it has ended, and with it what was set on it (WATCH, SELECT, …); open another \
+             with `Client::dedicated` (or `Client::durable`) and begin anew"
         }
     };
     Error::new(ErrorKind::Disconnected, Delivery::NotSent, text)
