@@ -76,9 +76,9 @@ pub struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// The wire bytes that start at `at` in `buf`.
-    pub(crate) fn new(buf: &'a [u8], at: usize, large: &'a [(usize, Bytes)]) -> Self {
-        Self { buf, at, large }
+    /// The wire bytes: those of `buf`, and the large arguments in between.
+    pub(crate) fn new(buf: &'a [u8], large: &'a [(usize, Bytes)]) -> Self {
+        Self { buf, at: 0, large }
     }
 }
 

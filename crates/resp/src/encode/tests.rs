@@ -61,6 +61,20 @@ fn lengths_of_every_number_of_digits_are_written_right() {
 }
 
 #[test]
+fn arguments_of_every_length_are_written_right_however_little_room_is_left() {
+    for len in 0..130 {
+        let mut command = Command::new("RPUSH");
+        let mut expected = String::from("$5\r\nRPUSH\r\n");
+        for count in 2..40 {
+            let arg = "a".repeat(len);
+            command.push_arg(arg.as_bytes());
+            expected += &format!("${len}\r\n{arg}\r\n");
+            assert_eq!(wire(&command), format!("*{count}\r\n{expected}").as_bytes());
+        }
+    }
+}
+
+#[test]
 fn large_shared_arguments_are_not_copied_and_keep_their_place() {
     let large = Bytes::from(vec![b'x'; LARGE_ARG]);
     let mut command = Command::new("MSET");
@@ -152,4 +166,61 @@ fn debug_output_does_not_show_arguments() {
     auth.push_arg(b"secret");
     let shown = format!("{auth:?}");
     assert!(shown.contains("AUTH") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn commands_stand_one_behind_the_other_whatever_their_sizes() {
+    let mut all = Command::new("PING");
+    let mut expected = b"*1\r\n$4\r\nPING\r\n".to_vec();
+    for args in [1, 8, 9, 10, 98, 99, 100, 3, 1001] {
+        all.begin_next("MSET");
+        let mut apart = Command::new("MSET");
+        for arg in 0..args {
+            let text = vec![b'x'; arg * 7 % 130];
+            all.push_arg(&text);
+            apart.push_arg(&text);
+        }
+        assert_eq!(all.as_contiguous(), apart.as_contiguous(), "{args}");
+        assert_eq!((all.name(), all.arg_count()), (&b"MSET"[..], args + 1));
+        assert!(all.args().eq(apart.args()));
+        assert_eq!(wire(&all.clone()), wire(&apart));
+        expected.extend(wire(&apart));
+    }
+    assert!(all.run() == expected);
+}
+
+#[test]
+fn a_command_that_is_taken_out_leaves_its_place_to_the_next() {
+    let large = Bytes::from(vec![b'x'; LARGE_ARG]);
+    let mut all = Command::new("PING");
+    all.begin_next("SET");
+    all.push_arg(b"k");
+    all.push_bytes(large.clone());
+    let taken = all.take_last();
+    assert_eq!(taken.args().collect::<Vec<_>>(), [b"SET", &b"k"[..], &large]);
+    assert_eq!(all.run(), b"*1\r\n$4\r\nPING\r\n");
+    assert_eq!((all.arg_count(), all.name()), (0, &b""[..]));
+    all.begin_next("ECHO");
+    all.push_arg(b"");
+    assert_eq!(all.run(), b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$0\r\n\r\n");
+    assert_eq!(all.take_last().name(), b"ECHO");
+    all.push_arg(b"GET");
+    assert_eq!(all.run(), b"*1\r\n$4\r\nPING\r\n*1\r\n$3\r\nGET\r\n");
+}
+
+#[test]
+fn what_is_not_taken_out_is_copied_if_it_is_large_and_dropped_if_it_is_too_large() {
+    let large = Bytes::from(vec![b'x'; LARGE_ARG]);
+    let mut all = Command::new("MSET");
+    for _ in 0..12 {
+        all.push_bytes(large.clone());
+    }
+    let expected = [wire(&all), b"*1\r\n$4\r\nPING\r\n".to_vec()].concat();
+    all.begin_next("SET");
+    // Zeroed pages that nobody touches cost no memory.
+    all.push_bytes(Bytes::from(vec![0; MAX_ARG + 1]));
+    assert!(all.too_large().is_some());
+    all.begin_next("PING");
+    assert_eq!(all.too_large(), None);
+    assert!(all.run() == expected);
 }
