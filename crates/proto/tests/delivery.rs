@@ -39,6 +39,7 @@ struct World {
     /// What the provider of credentials gives, and how often it was asked.
     grant: Option<Grant>,
     questions: usize,
+    dials: usize,
 }
 
 impl World {
@@ -57,6 +58,7 @@ impl World {
             hides_clients: false,
             grant: None,
             questions: 0,
+            dials: 0,
         };
         world.input(Input::Connect);
         world
@@ -81,6 +83,7 @@ impl World {
                     Input::DialFailed(conn, "refused".into())
                 }
                 Output::Dial { conn, .. } => {
+                    self.dials += 1;
                     let scanner = Scanner::new(Limits::default());
                     let (sent, asked) = (BytesMut::new(), Vec::new());
                     self.sockets.push(Socket { conn, scanner, sent, asked, fences: false });
@@ -288,6 +291,20 @@ fn durable_writes_go_where_the_client_goes() {
     let old = world.sockets[0].conn;
     world.submit("SET k v", 1, &on(durable));
     assert_ne!(world.socket("SET k v").conn, old, "the server that was left");
+}
+
+#[test]
+fn a_replica_that_lags_makes_no_silence_and_one_that_is_gone_does() {
+    let mut world = World::new(|_| {});
+    let durable = world.core.open_durable(1, Duration::from_secs(3)).unwrap();
+    world.run();
+    world.submit("SET k v", 1, &on(durable));
+    let conn = world.socket("SET k v").conn;
+    world.reply(conn, "+OK\r\n");
+    world.pass(Duration::from_millis(2900));
+    assert_eq!(world.dials, 2, "nobody was asked who leads");
+    world.pass(Duration::from_millis(1500));
+    assert!(world.dials > 2, "a WAIT that does not end when it should is silence");
 }
 
 #[test]

@@ -35,6 +35,11 @@ struct Held<T> {
 }
 
 impl<T> Durable<T> {
+    /// Whether WAIT may still be silent by right. Whether its server is there, other links find out: they lose it together.
+    pub(super) fn may_wait(&self, silence: Duration) -> bool {
+        silence <= self.within
+    }
+
     /// Fails a write that ran and was not confirmed.
     fn not_durable(&self, kind: ErrorKind, text: &str) -> Error {
         let Self { replicas, within, .. } = self;

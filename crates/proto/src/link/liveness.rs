@@ -113,7 +113,13 @@ impl<T: Copy + Default> Link<T> {
         let progress = info.bytes_acked > self.acked && uploading && !first_look;
         self.acked = info.bytes_acked;
         let Some(silence) = conn.silence(cx.now) else { return };
-        let is_blocked = conn.in_flight.front().is_some_and(|e| self.purpose.blocks(e.meta.class));
+        let oldest = conn.in_flight.front();
+        let is_blocked = oldest.is_some_and(|oldest| {
+            let confirms =
+                || self.durable.as_ref().is_some_and(|durable| durable.may_wait(silence));
+            self.purpose.blocks(oldest.meta.class)
+                || (oldest.meta.owner == Owner::Wait && confirms())
+        });
         let is_retransmitting = info.is_retransmitting();
         if progress && !is_retransmitting {
             // A large upload on its way: the peer's kernel takes it.
