@@ -116,6 +116,30 @@ impl Builder {
         self
     }
 
+    /// Refuses everything that may write with [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), before it is sent: what is not known to read only,
+    /// scripts and functions too unless they are read-only ones ([`Script::read_only`](crate::Script::read_only)). A guard against mistakes; rights are a matter of the server's ACL.
+    /// Default false.
+    ///
+    /// To read from a replica, say [`WantedRole::Any`] too ([`Self::wanted_role`]).
+    pub const fn read_only(mut self, read_only: bool) -> Self {
+        self.config.read_only = read_only;
+        self
+    }
+
+    /// Asks on every connection not to be disconnected when clients take too much memory (`CLIENT NO-EVICT`, from Redis 7.0). A server that does not know it, or does
+    /// not permit it, is used all the same. Default false.
+    pub const fn no_evict(mut self, no_evict: bool) -> Self {
+        self.config.session.no_evict = no_evict;
+        self
+    }
+
+    /// Asks on every connection that reading a key does not count as using it, so that it may be evicted as if it had not been read (`CLIENT NO-TOUCH`, from Redis 7.2). A server that
+    /// does not know it, or does not permit it, is used all the same. Default false.
+    pub const fn no_touch(mut self, no_touch: bool) -> Self {
+        self.config.session.no_touch = no_touch;
+        self
+    }
+
     /// When silence becomes a question, and when an answer.
     pub const fn liveness(mut self, liveness: Liveness) -> Self {
         self.config.liveness = liveness;

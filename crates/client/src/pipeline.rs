@@ -165,7 +165,7 @@ fn submit_run<'a>(
     // What stands behind this run is another's: something not encoded comes between them.
     let (encoded, rest) = encoded.split_at(run.iter().map(Sealed::len).sum());
     let mut end = 0;
-    let commands = (token.index()..).zip(run).filter_map(|(index, command)| {
+    let commands = (token.index()..).zip(run).filter_map(move |(index, command)| {
         let Sealed::Encoded { len, class } = command else { return None };
         end += len;
         Some((end, *class, token.nth(index)))

@@ -89,6 +89,10 @@ pub struct Session {
     pub client_name: Option<String>,
     /// RESP3 (with fallback) or RESP2.
     pub protocol: Protocol,
+    /// CLIENT NO-EVICT ON, which a server that does not know or permit it may refuse. Default false.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH ON, likewise. Default false.
+    pub no_touch: bool,
 }
 
 /// When silence becomes a question, and when it becomes an answer.
@@ -158,6 +162,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// What may be sent again. Default [`Resend::Safe`].
     pub resend: Resend,
+    /// Whether everything that may write is refused before it is sent. Default false.
+    pub read_only: bool,
     /// Bounds of the offline queue.
     pub offline_queue: QueueLimits,
     /// Whether requests wait at all while no connection takes them; otherwise they fail with NotSent. Default true.
@@ -193,6 +199,7 @@ impl Config {
             wanted_role: WantedRole::default(),
             request_timeout: Duration::from_secs(10),
             resend: Resend::default(),
+            read_only: false,
             offline_queue: QueueLimits::default(),
             enable_offline_queue: true,
             max_retries_per_request: None,

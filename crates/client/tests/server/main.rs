@@ -15,6 +15,7 @@ mod fake;
 mod hints;
 mod hostile;
 mod once;
+mod options;
 mod outages;
 mod process;
 mod pubsub;

@@ -139,6 +139,8 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
         ("CLIENT", Some("REPLY")) => {
             "every reply is matched with its request; to ignore one, drop its future or the result"
         }
+        ("CLIENT", Some("NO-EVICT")) => "set it with `Builder::no_evict`",
+        ("CLIENT", Some("NO-TOUCH")) => "set it with `Builder::no_touch`",
         ("CLIENT", _) => {
             "it would hold for whichever connection happens to be in use; there is no setting for it yet"
         }

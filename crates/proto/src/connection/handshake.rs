@@ -78,7 +78,7 @@ pub(crate) enum Progress {
 enum Step {
     Hello,
     Auth,
-    /// Its outcome changes nothing: a name, library info, a wish to be told of maintenance.
+    /// Its outcome changes nothing: a name, library info, how the server treats the connection, a wish to be told of maintenance.
     Courtesy,
     Select,
     ClientId,
@@ -163,6 +163,11 @@ impl Handshake {
         }
         step(Step::Courtesy, words("CLIENT SETINFO", &["LIB-NAME", "redial"]));
         step(Step::Courtesy, words("CLIENT SETINFO", &["LIB-VER", LIB_VERSION]));
+        for (word, wanted) in [("NO-EVICT", session.no_evict), ("NO-TOUCH", session.no_touch)] {
+            if wanted {
+                step(Step::Courtesy, words("CLIENT", &[word, "ON"]));
+            }
+        }
         if let Some(kind) = endpoint_type {
             // Pushes need RESP3. Servers that send none refuse it, which is no news to anybody.
             let words = words("CLIENT MAINT_NOTIFICATIONS", &["ON", "moving-endpoint-type", kind]);

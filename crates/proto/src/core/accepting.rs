@@ -43,6 +43,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Some(Purpose::Dedicated) => check_dedicated(command)?,
             _ => check(command)?,
         };
+        if self.config.read_only {
+            refuse_write(command)?;
+        }
         let resend = options.resend.unwrap_or(self.config.resend);
         if resend == Resend::Idempotent && !is_idempotent(command, class) {
             class = class.without_idempotent();
@@ -69,14 +72,16 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     pub fn submit_encoded(
         &mut self,
         encoded: &[u8],
-        commands: impl Iterator<Item = (usize, Class, T)>,
+        commands: impl Iterator<Item = (usize, Class, T)> + Clone,
         options: &RequestOptions,
         mut each: impl FnMut(T, Result<RequestId, Error>),
     ) {
         let template = self.entry(Class::default(), T::default(), options);
         let node = self.topology.route(Body::Encoded(encoded));
-        let link = link_for(&mut self.links, node, options.on).filter(|_| !self.quitting);
-        if let Some(link) = link
+        let writes =
+            self.config.read_only && commands.clone().any(|(_, class, _)| !class.is(Class::READ));
+        let link = link_for(&mut self.links, node, options.on);
+        if let Some(link) = link.filter(|_| !self.quitting && !writes)
             && let Some((base, in_flight)) = link.write_run(&template, encoded)
         {
             let before = in_flight.len();
@@ -94,6 +99,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         for (end, class, token) in commands {
             let body = Body::Encoded(encoded.get(begin..end).unwrap_or_default());
             begin = end;
+            if writes && !class.is(Class::READ) {
+                each(token, Err(read_only("this command")));
+                continue;
+            }
             let entry = self.entry(class, token, options);
             each(token, self.accept(entry, body, options.on));
         }
@@ -114,6 +123,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         options: &RequestOptions,
     ) -> Result<RequestId, Error> {
         let class = class.in_transaction_with(class);
+        if self.config.read_only && !class.is(Class::READ) {
+            return Err(read_only("a command of this transaction"));
+        }
         let entry = self.entry(class, token, options);
         let id = self.accept(entry, Body::Encoded(encoded), options.on)?;
         let node = self.topology.route(Body::Encoded(encoded));
@@ -274,6 +286,22 @@ fn link_for<T>(links: &mut [Link<T>], node: NodeId, on: Option<OpenedId>) -> Opt
         None => links.first_mut().filter(|link| link.node == node),
         Some(on) => links.iter_mut().find(|link| link.id == on.link()),
     }
+}
+
+/// Refuses what may write, for a client that only reads. State of a connection of one's own (WATCH, SELECT) is no data.
+fn refuse_write(command: &Command) -> Result<(), Error> {
+    let class = Class::of(command);
+    if class.is(Class::READ) || class.is(Class::STATE) {
+        return Ok(());
+    }
+    Err(read_only(&String::from_utf8_lossy(command.name()).to_uppercase()))
+}
+
+#[cold]
+fn read_only(what: &str) -> Error {
+    Error::invalid(format!(
+        "{what} may write, and this client only reads (`Builder::read_only`); use another client for writes"
+    ))
 }
 
 #[cold]
