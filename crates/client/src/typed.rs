@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redial_commands::{Complete, Executor};
+use redial_commands::{Complete, Executor, OwnConnection};
 use redial_proto::Resend;
 
 use crate::client::Client;
@@ -17,7 +17,7 @@ use crate::transaction::Transaction;
 impl Executor for &Client {
     type Command<R> = Cmd<R>;
 
-    fn command<R>(self, name: &'static str) -> Cmd<R> {
+    fn begin<R>(self, name: &'static str) -> Cmd<R> {
         self.cmd(name)
     }
 }
@@ -25,15 +25,17 @@ impl Executor for &Client {
 impl Executor for &Dedicated {
     type Command<R> = Cmd<R>;
 
-    fn command<R>(self, name: &'static str) -> Cmd<R> {
+    fn begin<R>(self, name: &'static str) -> Cmd<R> {
         self.cmd(name)
     }
 }
 
+impl OwnConnection for &Dedicated {}
+
 impl Executor for &Durable {
     type Command<R> = Cmd<R>;
 
-    fn command<R>(self, name: &'static str) -> Cmd<R> {
+    fn begin<R>(self, name: &'static str) -> Cmd<R> {
         self.cmd(name)
     }
 }
@@ -41,7 +43,7 @@ impl Executor for &Durable {
 impl<'a> Executor for &'a mut Pipeline {
     type Command<R> = Queued<'a, R>;
 
-    fn command<R>(self, name: &'static str) -> Queued<'a, R> {
+    fn begin<R>(self, name: &'static str) -> Queued<'a, R> {
         Queued::new(&mut self.commands, name)
     }
 }
@@ -49,7 +51,7 @@ impl<'a> Executor for &'a mut Pipeline {
 impl<'a> Executor for &'a mut Transaction {
     type Command<R> = Queued<'a, R>;
 
-    fn command<R>(self, name: &'static str) -> Queued<'a, R> {
+    fn begin<R>(self, name: &'static str) -> Queued<'a, R> {
         Queued::new(&mut self.commands, name)
     }
 }

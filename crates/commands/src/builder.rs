@@ -15,8 +15,11 @@ pub trait Executor: Sized {
     type Command<R>: Draft;
 
     /// Begins a command. A name of several words is sent as several.
-    fn command<R>(self, name: &'static str) -> Self::Command<R>;
+    fn begin<R>(self, name: &'static str) -> Self::Command<R>;
 }
+
+/// An executor that has a connection for itself, whose state it may set.
+pub trait OwnConnection: Executor {}
 
 /// A command that arguments are added to.
 pub trait Draft: Sized {

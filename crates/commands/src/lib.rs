@@ -18,7 +18,12 @@ mod generated;
 mod replies;
 
 pub use crate::arg::{Integer, Number, Row, ToArg};
-pub use crate::builder::{Complete, Draft, Executor, Given, Growing, Needed, Open, Used};
+pub use crate::builder::{
+    Complete, Draft, Executor, Given, Growing, Needed, Open, OwnConnection, Used,
+};
 pub use crate::generated::words::*;
 pub use crate::generated::*;
 pub use crate::replies::*;
+
+/// No keys, for scripts that need none: `client.eval("return 1", NO_KEYS)`.
+pub const NO_KEYS: [&str; 0] = [];

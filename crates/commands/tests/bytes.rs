@@ -35,7 +35,7 @@ impl Complete for Written {
 impl Executor for Paper {
     type Command<R> = Written;
 
-    fn command<R>(self, name: &'static str) -> Written {
+    fn begin<R>(self, name: &'static str) -> Written {
         Written(Command::new(name))
     }
 }

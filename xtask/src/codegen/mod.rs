@@ -63,7 +63,7 @@ pub(crate) fn check() -> Result<()> {
 
 fn files() -> Result<BTreeMap<PathBuf, String>> {
     let (facts, overrides) = (Facts::load()?, Overrides::load()?);
-    let _ = every_command_is_explained(&facts, &overrides);
+    every_command_is_explained(&facts, &overrides)?;
     let typed = emit::files(&facts, &overrides)?;
     let typed = typed.into_iter().map(|(name, text)| (Path::new(TYPED).join(name), text));
     typed.map(|(path, text)| Ok((path, formatted(&text)?))).collect()

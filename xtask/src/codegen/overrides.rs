@@ -26,6 +26,9 @@ pub(crate) struct Overrides {
 pub(crate) struct Words {
     pub(crate) doc: String,
     pub(crate) words: Vec<String>,
+    /// How they are sent, if not as servers say.
+    #[serde(default)]
+    pub(crate) written: Vec<String>,
 }
 
 /// One file, feature and trait.

@@ -205,7 +205,7 @@ fn value(kind: &str) -> Result<Kind> {
 pub(crate) fn snake(name: &str) -> String {
     let name = name.to_lowercase().replace(['-', ' ', '.'], "_");
     match name.as_str() {
-        "type" | "match" | "move" | "ref" => format!("{name}_"),
+        "async" | "match" | "move" | "ref" | "type" => format!("{name}_"),
         _ => name,
     }
 }
@@ -231,7 +231,7 @@ struct Builder {
 impl Builder {
     fn rest(&mut self, items: &[Item]) -> Result<()> {
         let mut run: Vec<Item> = Vec::new();
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
             let is_rows = matches!(item.bare(), Item::Many(inner) if inner.parts().len() > 1);
             if is_plain(item) {
                 // Rows are methods of their own, unless they are counted.
@@ -247,10 +247,18 @@ impl Builder {
             self.required(&std::mem::take(&mut run))?;
             match item.bare() {
                 Item::Optional(inner) => self.optional(inner, item.label(), None)?,
-                Item::OneOf(items) => {
+                Item::OneOf(choices) => {
                     let slot = self.slot(Slot::Needed);
-                    for item in items {
+                    // Beginning with a word, it may stand anywhere; but not behind what has a place of its own.
+                    let has_place = items.iter().skip(index + 1).any(is_plain);
+                    if has_place {
+                        self.pass(slot);
+                    }
+                    for item in choices {
                         self.step(item, Some(slot), None)?;
+                    }
+                    if has_place {
+                        self.barrier = Some(slot);
                     }
                 }
                 Item::Many(inner) => {
@@ -326,6 +334,20 @@ impl Builder {
                 let slot = self.slot(Slot::Optional);
                 items.iter().try_for_each(|item| self.step(item, Some(slot), parent))
             }
+            // A choice, and what can follow whichever was chosen.
+            Item::Seq(items)
+                if items.first().is_some_and(|first| matches!(first.bare(), Item::OneOf(_)))
+                    && items.first().and_then(words).is_none() =>
+            {
+                let slot = self.slot(Slot::Optional);
+                let Some((Item::OneOf(choices), nested)) =
+                    items.split_first().map(|(first, nested)| (first.bare(), nested))
+                else {
+                    bail!("`{inner}` is not understood")
+                };
+                choices.iter().try_for_each(|item| self.step(item, Some(slot), parent))?;
+                self.nested(nested, slot)
+            }
             Item::Many(repeated) => match repeated.bare() {
                 Item::OneOf(items) if words(repeated).is_none() => {
                     items.iter().try_for_each(|item| self.step(item, None, parent))
@@ -367,12 +389,19 @@ impl Builder {
                 .clone(),
         };
         self.push(name, call, slot, parent);
-        for part in nested {
-            let Item::Optional(inner) = part.bare() else { bail!("`{part}` is not understood") };
-            let parent = slot.ok_or_else(|| anyhow!("`{item}` repeats"))?;
-            self.optional(inner, part.label(), Some(parent))?;
+        match slot {
+            _ if nested.is_empty() => Ok(()),
+            Some(slot) => self.nested(nested, slot),
+            None => bail!("`{item}` repeats, and options of it would belong to all"),
         }
-        Ok(())
+    }
+
+    /// Options that are possible only when a slot is filled.
+    fn nested(&mut self, items: &[Item], parent: usize) -> Result<()> {
+        items.iter().try_for_each(|part| match part.bare() {
+            Item::Optional(inner) => self.optional(inner, part.label(), Some(parent)),
+            _ => bail!("`{part}` is not understood"),
+        })
     }
 }
 

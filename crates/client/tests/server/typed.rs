@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use redial::commands::{BitOverflow, NO_KEYS, RoleInfo, Side, StreamEntry, Unit};
 use redial::prelude::*;
-use redial::{Client, Outcomes, Protocol};
+use redial::{Client, ErrorKind, Outcomes, Protocol};
 
 use crate::process::Server;
 
@@ -69,4 +70,104 @@ async fn what_any_command_can_do_a_typed_one_with_open_options_can_do() {
     // Not queued, so not there.
     let _ = pipeline.incr("n");
     assert!(pipeline.is_empty());
+}
+
+#[tokio::test]
+async fn replies_of_a_shape_of_their_own_are_read_in_both_protocols() {
+    let server = Server::start(&[]);
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let builder = Client::builder(&server.url()).unwrap().protocol(protocol);
+        let client = builder.connect().await.unwrap();
+        client.flushall().await.unwrap();
+
+        let id = client.xadd("s").id("*").field("a", 1).field("b", 2).await.unwrap();
+        client.xgroup_create("s", "g", "0").await.unwrap();
+        let all: Vec<StreamEntry<HashMap<String, u32>>> =
+            client.xrange("s", "-", "+").await.unwrap();
+        assert_eq!((all[0].id.as_str(), all[0].fields["b"]), (id.as_str(), 2));
+        let read = client
+            .xreadgroup::<(String, u32, String, u32)>("g", "me")
+            .count(5)
+            .streams(["s"], [">"]);
+        let (stream, entries) = &read.await.unwrap().unwrap()[0];
+        assert_eq!((stream.as_str(), entries.len()), ("s", 1));
+        assert!(client.xread::<()>().streams(["s"], ["$"]).await.unwrap().is_none());
+        assert_eq!(client.xpending("s", "g").await.unwrap().consumers, [("me".to_owned(), 1)]);
+        let pending =
+            client.xpending_range("s", "g").range("-", "+", 10).consumer("me").await.unwrap();
+        assert_eq!((pending[0].id.as_str(), pending[0].deliveries), (id.as_str(), 1));
+        let claimed =
+            client.xautoclaim::<HashMap<String, u32>>("s", "g", "you", 0, "0-0").await.unwrap();
+        assert_eq!((claimed.next.as_str(), claimed.entries.len()), ("0-0", 1));
+        let ids = client.xautoclaim::<()>("s", "g", "you", 0, "0-0").justid().await.unwrap();
+        assert_eq!(ids.ids, std::slice::from_ref(&id));
+        let info = client.xinfo_stream("s").await.unwrap();
+        assert_eq!((info.length, info.groups, info.first_entry.unwrap().id), (1, 1, id));
+        assert_eq!(client.xinfo_groups("s").await.unwrap()[0].pending, 1);
+        assert_eq!(client.xinfo_consumers("s", "g").await.unwrap().len(), 2);
+
+        let page = client.scan::<String>(0).match_("s*").count(100).await.unwrap();
+        assert_eq!((page.cursor, page.items), (0, vec!["s".to_owned()]));
+        client.set("x", "ohmytext").await.unwrap();
+        client.set("y", "mynewtext").await.unwrap();
+        if let Ok(lcs) = client.lcs::<()>("x", "y").idx().withmatchlen().await {
+            assert_eq!(
+                (lcs.len, lcs.matches[0].first.clone(), lcs.matches[0].len),
+                (6, 4..=7, Some(4))
+            );
+        }
+        let fields =
+            client.bitfield("bits").overflow(BitOverflow::Fail).incrby("u2", "0", 5).get("u8", "0");
+        assert_eq!(fields.await.unwrap(), [None, Some(0)]);
+
+        let me = client.client_id().await.unwrap();
+        assert!(client.client_list().await.unwrap().iter().any(|other| other.id() == Some(me)));
+        assert!(matches!(client.role().await.unwrap(), RoleInfo::Primary { .. }));
+        assert!(
+            client.acl_getuser("default").await.unwrap().unwrap().flags.contains(&"on".to_owned())
+        );
+        assert_eq!(client.config_get(["maxmemory"]).await.unwrap()["maxmemory"], "0");
+        client.config_set([("slowlog-log-slower-than", 0)]).await.unwrap();
+        client.ping::<()>().await.unwrap();
+        assert!(!client.slowlog_get().count(3).await.unwrap().is_empty());
+        assert_eq!(
+            client.eval::<i64>("return #KEYS + #ARGV", NO_KEYS).args([1, 2]).await.unwrap(),
+            2
+        );
+    }
+}
+
+#[tokio::test]
+async fn required_arguments_may_come_by_name_and_blocking_commands_wait() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    client
+        .geoadd("g")
+        .member(13.36, 38.11, "Palermo")
+        .member(15.08, 37.5, "Catania")
+        .await
+        .unwrap();
+    let near: Vec<(String, f64)> = client
+        .geosearch("g")
+        .fromlonlat(15, 37)
+        .byradius(200, Unit::Km)
+        .asc()
+        .withdist()
+        .await
+        .unwrap();
+    assert_eq!(near[0].0, "Catania");
+    let km = client.geodist("g", "Palermo", "Catania").unit(Unit::Km).await.unwrap();
+    assert!((160.0..170.0).contains(&km.unwrap()));
+    let (waited, _) = tokio::join!(
+        client.blmove::<Option<String>>("from", "to", Side::Left, Side::Right, 5),
+        async { client.rpush("from", ["x"]).await.unwrap() },
+    );
+    assert_eq!(waited.unwrap().as_deref(), Some("x"));
+
+    let own = client.dedicated().unwrap();
+    own.watch(["k"]).await.unwrap();
+    own.select(3).await.unwrap();
+    assert_eq!(own.wait(0, 10).await.unwrap(), 0);
+    let error = client.cmd::<()>("SELECT").arg(3).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
 }

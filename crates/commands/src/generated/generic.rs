@@ -16,28 +16,28 @@ pub trait GenericCommands: Executor {
         source: impl ToArg,
         destination: impl ToArg,
     ) -> Copy<Self::Command<bool>, (Open, Open)> {
-        Copy::new(self.command("COPY").with(source).with(destination))
+        Copy::new(self.begin("COPY").with(source).with(destination))
     }
 
     /// Deletes keys; gives how many there were.
     ///
     /// `DEL`, since Redis 1.0.0.
     fn del(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<u64> {
-        self.command("DEL").with_each(keys)
+        self.begin("DEL").with_each(keys)
     }
 
     /// A key's value in a form for `restore`; null if there is none.
     ///
     /// `DUMP`, since Redis 2.6.0.
     fn dump<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("DUMP").with(key)
+        self.begin("DUMP").with(key)
     }
 
     /// How many of these keys exist; one that is named twice counts twice.
     ///
     /// `EXISTS`, since Redis 1.0.0.
     fn exists(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<u64> {
-        self.command("EXISTS").with_each(keys)
+        self.begin("EXISTS").with_each(keys)
     }
 
     /// Lets a key expire in so many seconds; false if it is not there or a condition failed.
@@ -48,7 +48,7 @@ pub trait GenericCommands: Executor {
         key: impl ToArg,
         seconds: impl Integer,
     ) -> Expire<Self::Command<bool>, (Open,)> {
-        Expire::new(self.command("EXPIRE").with(key).with(seconds))
+        Expire::new(self.begin("EXPIRE").with(key).with(seconds))
     }
 
     /// Lets a key expire at a Unix time in seconds; false if it is not there or a condition failed.
@@ -59,21 +59,21 @@ pub trait GenericCommands: Executor {
         key: impl ToArg,
         unix_time_seconds: impl Integer,
     ) -> Expireat<Self::Command<bool>, (Open,)> {
-        Expireat::new(self.command("EXPIREAT").with(key).with(unix_time_seconds))
+        Expireat::new(self.begin("EXPIREAT").with(key).with(unix_time_seconds))
     }
 
     /// When a key expires, as a Unix time in seconds; -1 never, -2 no such key.
     ///
     /// `EXPIRETIME`, since Redis 7.0.0.
     fn expiretime(self, key: impl ToArg) -> Self::Command<i64> {
-        self.command("EXPIRETIME").with(key)
+        self.begin("EXPIRETIME").with(key)
     }
 
     /// All keys that match a glob pattern. Blocks the server while it looks; `scan_all` of the client does not.
     ///
     /// `KEYS`, since Redis 1.0.0.
     fn keys<R>(self, pattern: impl ToArg) -> Self::Command<R> {
-        self.command("KEYS").with(pattern)
+        self.begin("KEYS").with(pattern)
     }
 
     /// Moves a key to another server: `OK`, or `NOKEY` if there was none.
@@ -88,7 +88,7 @@ pub trait GenericCommands: Executor {
         timeout: impl Integer,
     ) -> Migrate<Self::Command<String>, (Open, Open, Open, Open)> {
         Migrate::new(
-            self.command("MIGRATE")
+            self.begin("MIGRATE")
                 .with(host)
                 .with(port)
                 .with(key)
@@ -101,42 +101,42 @@ pub trait GenericCommands: Executor {
     ///
     /// `MOVE`, since Redis 1.0.0.
     fn move_(self, key: impl ToArg, db: impl Integer) -> Self::Command<bool> {
-        self.command("MOVE").with(key).with(db)
+        self.begin("MOVE").with(key).with(db)
     }
 
     /// How the server keeps a value; null if there is none.
     ///
     /// `OBJECT ENCODING`, since Redis 2.2.3.
     fn object_encoding(self, key: impl ToArg) -> Self::Command<Option<String>> {
-        self.command("OBJECT ENCODING").with(key)
+        self.begin("OBJECT ENCODING").with(key)
     }
 
     /// How often a key is used, on a logarithmic scale; needs a policy of least frequent use.
     ///
     /// `OBJECT FREQ`, since Redis 4.0.0.
     fn object_freq(self, key: impl ToArg) -> Self::Command<Option<u64>> {
-        self.command("OBJECT FREQ").with(key)
+        self.begin("OBJECT FREQ").with(key)
     }
 
     /// For how many seconds a key was not used.
     ///
     /// `OBJECT IDLETIME`, since Redis 2.2.3.
     fn object_idletime(self, key: impl ToArg) -> Self::Command<Option<u64>> {
-        self.command("OBJECT IDLETIME").with(key)
+        self.begin("OBJECT IDLETIME").with(key)
     }
 
     /// How often the server refers to a value.
     ///
     /// `OBJECT REFCOUNT`, since Redis 2.2.3.
     fn object_refcount(self, key: impl ToArg) -> Self::Command<Option<u64>> {
-        self.command("OBJECT REFCOUNT").with(key)
+        self.begin("OBJECT REFCOUNT").with(key)
     }
 
     /// Keeps a key from expiring; false if it would not have.
     ///
     /// `PERSIST`, since Redis 2.2.0.
     fn persist(self, key: impl ToArg) -> Self::Command<bool> {
-        self.command("PERSIST").with(key)
+        self.begin("PERSIST").with(key)
     }
 
     /// Lets a key expire in so many milliseconds; false if it is not there or a condition failed.
@@ -147,7 +147,7 @@ pub trait GenericCommands: Executor {
         key: impl ToArg,
         milliseconds: impl Integer,
     ) -> Pexpire<Self::Command<bool>, (Open,)> {
-        Pexpire::new(self.command("PEXPIRE").with(key).with(milliseconds))
+        Pexpire::new(self.begin("PEXPIRE").with(key).with(milliseconds))
     }
 
     /// Lets a key expire at a Unix time in milliseconds; false if it is not there or a condition failed.
@@ -158,42 +158,42 @@ pub trait GenericCommands: Executor {
         key: impl ToArg,
         unix_time_milliseconds: impl Integer,
     ) -> Pexpireat<Self::Command<bool>, (Open,)> {
-        Pexpireat::new(self.command("PEXPIREAT").with(key).with(unix_time_milliseconds))
+        Pexpireat::new(self.begin("PEXPIREAT").with(key).with(unix_time_milliseconds))
     }
 
     /// When a key expires, as a Unix time in milliseconds; -1 never, -2 no such key.
     ///
     /// `PEXPIRETIME`, since Redis 7.0.0.
     fn pexpiretime(self, key: impl ToArg) -> Self::Command<i64> {
-        self.command("PEXPIRETIME").with(key)
+        self.begin("PEXPIRETIME").with(key)
     }
 
     /// Milliseconds until a key expires; -1 never, -2 no such key.
     ///
     /// `PTTL`, since Redis 2.6.0.
     fn pttl(self, key: impl ToArg) -> Self::Command<i64> {
-        self.command("PTTL").with(key)
+        self.begin("PTTL").with(key)
     }
 
     /// A key at random; null if there is none.
     ///
     /// `RANDOMKEY`, since Redis 1.0.0.
     fn randomkey<R>(self) -> Self::Command<R> {
-        self.command("RANDOMKEY")
+        self.begin("RANDOMKEY")
     }
 
     /// Renames a key, over another one if need be.
     ///
     /// `RENAME`, since Redis 1.0.0.
     fn rename(self, key: impl ToArg, newkey: impl ToArg) -> Self::Command<()> {
-        self.command("RENAME").with(key).with(newkey)
+        self.begin("RENAME").with(key).with(newkey)
     }
 
     /// Renames a key if there is none of the new name; false if there is.
     ///
     /// `RENAMENX`, since Redis 1.0.0.
     fn renamenx(self, key: impl ToArg, newkey: impl ToArg) -> Self::Command<bool> {
-        self.command("RENAMENX").with(key).with(newkey)
+        self.begin("RENAMENX").with(key).with(newkey)
     }
 
     /// Makes a key of what `dump` gave, which expires in so many milliseconds (0: never).
@@ -205,56 +205,56 @@ pub trait GenericCommands: Executor {
         ttl: impl Integer,
         serialized_value: impl ToArg,
     ) -> Restore<Self::Command<()>, (Open, Open, Open, Open)> {
-        Restore::new(self.command("RESTORE").with(key).with(ttl).with(serialized_value))
+        Restore::new(self.begin("RESTORE").with(key).with(ttl).with(serialized_value))
     }
 
     /// A page of all keys, beginning with cursor 0. `scan_all` of the client gives all as a stream.
     ///
     /// `SCAN`, since Redis 2.8.0.
     fn scan<R>(self, cursor: impl Integer) -> Scan<Self::Command<ScanPage<R>>, (Open, Open, Open)> {
-        Scan::new(self.command("SCAN").with(cursor))
+        Scan::new(self.begin("SCAN").with(cursor))
     }
 
     /// The elements of a list, set or sorted set in order.
     ///
     /// `SORT`, since Redis 1.0.0.
     fn sort<R>(self, key: impl ToArg) -> Sort<Self::Command<R>, (Open, Open, Open, Open, Open)> {
-        Sort::new(self.command("SORT").with(key))
+        Sort::new(self.begin("SORT").with(key))
     }
 
     /// As `sort`, and a replica answers it too.
     ///
     /// `SORT_RO`, since Redis 7.0.0.
     fn sort_ro<R>(self, key: impl ToArg) -> SortRo<Self::Command<R>, (Open, Open, Open, Open)> {
-        SortRo::new(self.command("SORT_RO").with(key))
+        SortRo::new(self.begin("SORT_RO").with(key))
     }
 
     /// Counts keys as used; gives how many there are.
     ///
     /// `TOUCH`, since Redis 3.2.1.
     fn touch(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<u64> {
-        self.command("TOUCH").with_each(keys)
+        self.begin("TOUCH").with_each(keys)
     }
 
     /// Seconds until a key expires; -1 never, -2 no such key.
     ///
     /// `TTL`, since Redis 1.0.0.
     fn ttl(self, key: impl ToArg) -> Self::Command<i64> {
-        self.command("TTL").with(key)
+        self.begin("TTL").with(key)
     }
 
     /// What a key holds: `string`, `list`, `set`, `zset`, `hash`, `stream`, or `none`.
     ///
     /// `TYPE`, since Redis 1.0.0.
     fn type_(self, key: impl ToArg) -> Self::Command<String> {
-        self.command("TYPE").with(key)
+        self.begin("TYPE").with(key)
     }
 
     /// Deletes keys and frees their memory in the background; gives how many there were.
     ///
     /// `UNLINK`, since Redis 4.0.0.
     fn unlink(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<u64> {
-        self.command("UNLINK").with_each(keys)
+        self.begin("UNLINK").with_each(keys)
     }
 }
 

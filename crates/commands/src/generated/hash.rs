@@ -16,14 +16,14 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("HDEL").with(key).with_each(fields)
+        self.begin("HDEL").with(key).with_each(fields)
     }
 
     /// Whether a hash has a field.
     ///
     /// `HEXISTS`, since Redis 2.0.0.
     fn hexists(self, key: impl ToArg, field: impl ToArg) -> Self::Command<bool> {
-        self.command("HEXISTS").with(key).with(field)
+        self.begin("HEXISTS").with(key).with(field)
     }
 
     /// Lets fields expire in so many seconds: 1 done, 0 a condition failed, 2 deleted at once, -2 no such field.
@@ -34,7 +34,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         seconds: impl Integer,
     ) -> Hexpire<Self::Command<Vec<i64>>, (Open, Needed)> {
-        Hexpire::new(self.command("HEXPIRE").with(key).with(seconds))
+        Hexpire::new(self.begin("HEXPIRE").with(key).with(seconds))
     }
 
     /// Lets fields expire at a Unix time in seconds. Replies as `hexpire`.
@@ -45,7 +45,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         unix_time_seconds: impl Integer,
     ) -> Hexpireat<Self::Command<Vec<i64>>, (Open, Needed)> {
-        Hexpireat::new(self.command("HEXPIREAT").with(key).with(unix_time_seconds))
+        Hexpireat::new(self.begin("HEXPIREAT").with(key).with(unix_time_seconds))
     }
 
     /// When fields expire, as Unix times in seconds; -1 never, -2 no such field.
@@ -56,21 +56,21 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<Vec<i64>> {
-        self.command("HEXPIRETIME").with(key).with("FIELDS").with_count(fields)
+        self.begin("HEXPIRETIME").with(key).with("FIELDS").with_count(fields)
     }
 
     /// The value of a field; null if there is none.
     ///
     /// `HGET`, since Redis 2.0.0.
     fn hget<R>(self, key: impl ToArg, field: impl ToArg) -> Self::Command<R> {
-        self.command("HGET").with(key).with(field)
+        self.begin("HGET").with(key).with(field)
     }
 
     /// All fields and their values: a map, a `Vec` of pairs, or a struct with `#[derive(FromReply)]`.
     ///
     /// `HGETALL`, since Redis 2.0.0.
     fn hgetall<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("HGETALL").with(key)
+        self.begin("HGETALL").with(key)
     }
 
     /// The values of fields, which are deleted.
@@ -81,14 +81,14 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<R> {
-        self.command("HGETDEL").with(key).with("FIELDS").with_count(fields)
+        self.begin("HGETDEL").with(key).with("FIELDS").with_count(fields)
     }
 
     /// The values of fields, whose time to live is changed with an option.
     ///
     /// `HGETEX`, since Redis 8.0.0.
     fn hgetex<R>(self, key: impl ToArg) -> Hgetex<Self::Command<R>, (Open, Needed)> {
-        Hgetex::new(self.command("HGETEX").with(key))
+        Hgetex::new(self.begin("HGETEX").with(key))
     }
 
     /// Adds to a field; gives the new value.
@@ -100,7 +100,7 @@ pub trait HashCommands: Executor {
         field: impl ToArg,
         increment: impl Integer,
     ) -> Self::Command<i64> {
-        self.command("HINCRBY").with(key).with(field).with(increment)
+        self.begin("HINCRBY").with(key).with(field).with(increment)
     }
 
     /// Adds a number that need not be whole to a field; gives the new value.
@@ -112,21 +112,21 @@ pub trait HashCommands: Executor {
         field: impl ToArg,
         increment: impl Number,
     ) -> Self::Command<f64> {
-        self.command("HINCRBYFLOAT").with(key).with(field).with(increment)
+        self.begin("HINCRBYFLOAT").with(key).with(field).with(increment)
     }
 
     /// All fields.
     ///
     /// `HKEYS`, since Redis 2.0.0.
     fn hkeys<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("HKEYS").with(key)
+        self.begin("HKEYS").with(key)
     }
 
     /// How many fields a hash has.
     ///
     /// `HLEN`, since Redis 2.0.0.
     fn hlen(self, key: impl ToArg) -> Self::Command<u64> {
-        self.command("HLEN").with(key)
+        self.begin("HLEN").with(key)
     }
 
     /// The values of several fields, null for those that are not there.
@@ -137,7 +137,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<R> {
-        self.command("HMGET").with(key).with_each(fields)
+        self.begin("HMGET").with(key).with_each(fields)
     }
 
     /// Sets fields. `hset` does the same.
@@ -148,7 +148,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = (impl ToArg, impl ToArg)>,
     ) -> Self::Command<()> {
-        self.command("HMSET").with(key).with_rows(fields)
+        self.begin("HMSET").with(key).with_rows(fields)
     }
 
     /// Keeps fields from expiring: 1 done, -1 it had no time to live, -2 no such field.
@@ -159,7 +159,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<Vec<i64>> {
-        self.command("HPERSIST").with(key).with("FIELDS").with_count(fields)
+        self.begin("HPERSIST").with(key).with("FIELDS").with_count(fields)
     }
 
     /// Lets fields expire in so many milliseconds. Replies as `hexpire`.
@@ -170,7 +170,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         milliseconds: impl Integer,
     ) -> Hpexpire<Self::Command<Vec<i64>>, (Open, Needed)> {
-        Hpexpire::new(self.command("HPEXPIRE").with(key).with(milliseconds))
+        Hpexpire::new(self.begin("HPEXPIRE").with(key).with(milliseconds))
     }
 
     /// Lets fields expire at a Unix time in milliseconds. Replies as `hexpire`.
@@ -181,7 +181,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         unix_time_milliseconds: impl Integer,
     ) -> Hpexpireat<Self::Command<Vec<i64>>, (Open, Needed)> {
-        Hpexpireat::new(self.command("HPEXPIREAT").with(key).with(unix_time_milliseconds))
+        Hpexpireat::new(self.begin("HPEXPIREAT").with(key).with(unix_time_milliseconds))
     }
 
     /// When fields expire, as Unix times in milliseconds; -1 never, -2 no such field.
@@ -192,7 +192,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<Vec<i64>> {
-        self.command("HPEXPIRETIME").with(key).with("FIELDS").with_count(fields)
+        self.begin("HPEXPIRETIME").with(key).with("FIELDS").with_count(fields)
     }
 
     /// Milliseconds until fields expire; -1 never, -2 no such field.
@@ -203,14 +203,14 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<Vec<i64>> {
-        self.command("HPTTL").with(key).with("FIELDS").with_count(fields)
+        self.begin("HPTTL").with(key).with("FIELDS").with_count(fields)
     }
 
     /// A field at random, or several; a negative count may give the same several times.
     ///
     /// `HRANDFIELD`, since Redis 6.2.0.
     fn hrandfield<R>(self, key: impl ToArg) -> Hrandfield<Self::Command<R>, (Open, Open)> {
-        Hrandfield::new(self.command("HRANDFIELD").with(key))
+        Hrandfield::new(self.begin("HRANDFIELD").with(key))
     }
 
     /// A page of a hash, beginning with cursor 0: fields and values, so `R` is a pair. `hscan_all` of the client gives all as a stream.
@@ -221,7 +221,7 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         cursor: impl Integer,
     ) -> Hscan<Self::Command<ScanPage<R>>, (Open, Open, Open)> {
-        Hscan::new(self.command("HSCAN").with(key).with(cursor))
+        Hscan::new(self.begin("HSCAN").with(key).with(cursor))
     }
 
     /// Sets fields; gives how many are new.
@@ -232,28 +232,28 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = (impl ToArg, impl ToArg)>,
     ) -> Self::Command<u64> {
-        self.command("HSET").with(key).with_rows(fields)
+        self.begin("HSET").with(key).with_rows(fields)
     }
 
     /// Sets fields, with conditions and a time to live; false if nothing was set.
     ///
     /// `HSETEX`, since Redis 8.0.0.
     fn hsetex(self, key: impl ToArg) -> Hsetex<Self::Command<bool>, (Open, Open, Open, Needed)> {
-        Hsetex::new(self.command("HSETEX").with(key))
+        Hsetex::new(self.begin("HSETEX").with(key))
     }
 
     /// Sets a field that does not exist; false if it does.
     ///
     /// `HSETNX`, since Redis 2.0.0.
     fn hsetnx(self, key: impl ToArg, field: impl ToArg, value: impl ToArg) -> Self::Command<bool> {
-        self.command("HSETNX").with(key).with(field).with(value)
+        self.begin("HSETNX").with(key).with(field).with(value)
     }
 
     /// The length of a field's value in bytes.
     ///
     /// `HSTRLEN`, since Redis 3.2.0.
     fn hstrlen(self, key: impl ToArg, field: impl ToArg) -> Self::Command<u64> {
-        self.command("HSTRLEN").with(key).with(field)
+        self.begin("HSTRLEN").with(key).with(field)
     }
 
     /// Seconds until fields expire; -1 never, -2 no such field.
@@ -264,14 +264,14 @@ pub trait HashCommands: Executor {
         key: impl ToArg,
         fields: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<Vec<i64>> {
-        self.command("HTTL").with(key).with("FIELDS").with_count(fields)
+        self.begin("HTTL").with(key).with("FIELDS").with_count(fields)
     }
 
     /// All values.
     ///
     /// `HVALS`, since Redis 2.0.0.
     fn hvals<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("HVALS").with(key)
+        self.begin("HVALS").with(key)
     }
 }
 

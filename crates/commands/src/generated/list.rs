@@ -19,7 +19,7 @@ pub trait ListCommands: Executor {
         to: Side,
         timeout: impl Number,
     ) -> Self::Command<R> {
-        self.command("BLMOVE").with(source).with(destination).with(from).with(to).with(timeout)
+        self.begin("BLMOVE").with(source).with(destination).with(from).with(to).with(timeout)
     }
 
     /// Takes elements from the first list that has any, and waits up to so many seconds (0: for ever): a key and its elements, or null.
@@ -31,7 +31,7 @@ pub trait ListCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
         side: Side,
     ) -> Blmpop<Self::Command<R>, (Open,)> {
-        Blmpop::new(self.command("BLMPOP").with(timeout).with_count(keys).with(side))
+        Blmpop::new(self.begin("BLMPOP").with(timeout).with_count(keys).with(side))
     }
 
     /// Takes the first element of the first list that has any, and waits up to so many seconds (0: for ever): a key and an element, or null.
@@ -42,7 +42,7 @@ pub trait ListCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg>,
         timeout: impl Number,
     ) -> Self::Command<R> {
-        self.command("BLPOP").with_each(keys).with(timeout)
+        self.begin("BLPOP").with_each(keys).with(timeout)
     }
 
     /// Takes the last element of the first list that has any, and waits up to so many seconds (0: for ever): a key and an element, or null.
@@ -53,7 +53,7 @@ pub trait ListCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg>,
         timeout: impl Number,
     ) -> Self::Command<R> {
-        self.command("BRPOP").with_each(keys).with(timeout)
+        self.begin("BRPOP").with_each(keys).with(timeout)
     }
 
     /// Moves the last element of a list to the beginning of another, and waits for one. `blmove` does the same.
@@ -65,14 +65,14 @@ pub trait ListCommands: Executor {
         destination: impl ToArg,
         timeout: impl Number,
     ) -> Self::Command<R> {
-        self.command("BRPOPLPUSH").with(source).with(destination).with(timeout)
+        self.begin("BRPOPLPUSH").with(source).with(destination).with(timeout)
     }
 
     /// The element at a place, which counts from the end if it is negative.
     ///
     /// `LINDEX`, since Redis 1.0.0.
     fn lindex<R>(self, key: impl ToArg, index: impl Integer) -> Self::Command<R> {
-        self.command("LINDEX").with(key).with(index)
+        self.begin("LINDEX").with(key).with(index)
     }
 
     /// Puts an element beside another; gives the length, or -1 if there is no such other.
@@ -85,14 +85,14 @@ pub trait ListCommands: Executor {
         pivot: impl ToArg,
         element: impl ToArg,
     ) -> Self::Command<i64> {
-        self.command("LINSERT").with(key).with(place).with(pivot).with(element)
+        self.begin("LINSERT").with(key).with(place).with(pivot).with(element)
     }
 
     /// The length of a list; 0 if there is none.
     ///
     /// `LLEN`, since Redis 1.0.0.
     fn llen(self, key: impl ToArg) -> Self::Command<u64> {
-        self.command("LLEN").with(key)
+        self.begin("LLEN").with(key)
     }
 
     /// Moves an element from one list to another, and gives it; null if there is none.
@@ -105,7 +105,7 @@ pub trait ListCommands: Executor {
         from: Side,
         to: Side,
     ) -> Self::Command<R> {
-        self.command("LMOVE").with(source).with(destination).with(from).with(to)
+        self.begin("LMOVE").with(source).with(destination).with(from).with(to)
     }
 
     /// Takes elements from the first list that has any: a key and its elements, or null.
@@ -116,14 +116,14 @@ pub trait ListCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
         side: Side,
     ) -> Lmpop<Self::Command<R>, (Open,)> {
-        Lmpop::new(self.command("LMPOP").with_count(keys).with(side))
+        Lmpop::new(self.begin("LMPOP").with_count(keys).with(side))
     }
 
     /// Takes the first element; with a count several, as a list.
     ///
     /// `LPOP`, since Redis 1.0.0.
     fn lpop<R>(self, key: impl ToArg) -> Lpop<Self::Command<R>, (Open,)> {
-        Lpop::new(self.command("LPOP").with(key))
+        Lpop::new(self.begin("LPOP").with(key))
     }
 
     /// Where an element is in a list.
@@ -134,7 +134,7 @@ pub trait ListCommands: Executor {
         key: impl ToArg,
         element: impl ToArg,
     ) -> Lpos<Self::Command<Option<u64>>, (Open, Open, Open)> {
-        Lpos::new(self.command("LPOS").with(key).with(element))
+        Lpos::new(self.begin("LPOS").with(key).with(element))
     }
 
     /// Puts elements at the beginning, one before the other; gives the length.
@@ -145,7 +145,7 @@ pub trait ListCommands: Executor {
         key: impl ToArg,
         elements: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("LPUSH").with(key).with_each(elements)
+        self.begin("LPUSH").with(key).with_each(elements)
     }
 
     /// Puts elements at the beginning of a list that exists; gives the length.
@@ -156,7 +156,7 @@ pub trait ListCommands: Executor {
         key: impl ToArg,
         elements: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("LPUSHX").with(key).with_each(elements)
+        self.begin("LPUSHX").with(key).with_each(elements)
     }
 
     /// A part of a list, both ends included; negative places count from the end.
@@ -168,42 +168,42 @@ pub trait ListCommands: Executor {
         start: impl Integer,
         stop: impl Integer,
     ) -> Self::Command<R> {
-        self.command("LRANGE").with(key).with(start).with(stop)
+        self.begin("LRANGE").with(key).with(start).with(stop)
     }
 
     /// Removes so many elements of this value: from the beginning, if negative from the end, 0 for all; gives how many.
     ///
     /// `LREM`, since Redis 1.0.0.
     fn lrem(self, key: impl ToArg, count: impl Integer, element: impl ToArg) -> Self::Command<u64> {
-        self.command("LREM").with(key).with(count).with(element)
+        self.begin("LREM").with(key).with(count).with(element)
     }
 
     /// Replaces the element at a place.
     ///
     /// `LSET`, since Redis 1.0.0.
     fn lset(self, key: impl ToArg, index: impl Integer, element: impl ToArg) -> Self::Command<()> {
-        self.command("LSET").with(key).with(index).with(element)
+        self.begin("LSET").with(key).with(index).with(element)
     }
 
     /// Keeps a part of a list only, both ends included.
     ///
     /// `LTRIM`, since Redis 1.0.0.
     fn ltrim(self, key: impl ToArg, start: impl Integer, stop: impl Integer) -> Self::Command<()> {
-        self.command("LTRIM").with(key).with(start).with(stop)
+        self.begin("LTRIM").with(key).with(start).with(stop)
     }
 
     /// Takes the last element; with a count several, as a list.
     ///
     /// `RPOP`, since Redis 1.0.0.
     fn rpop<R>(self, key: impl ToArg) -> Rpop<Self::Command<R>, (Open,)> {
-        Rpop::new(self.command("RPOP").with(key))
+        Rpop::new(self.begin("RPOP").with(key))
     }
 
     /// Moves the last element of a list to the beginning of another. `lmove` does the same.
     ///
     /// `RPOPLPUSH`, since Redis 1.2.0.
     fn rpoplpush<R>(self, source: impl ToArg, destination: impl ToArg) -> Self::Command<R> {
-        self.command("RPOPLPUSH").with(source).with(destination)
+        self.begin("RPOPLPUSH").with(source).with(destination)
     }
 
     /// Puts elements at the end; gives the length.
@@ -214,7 +214,7 @@ pub trait ListCommands: Executor {
         key: impl ToArg,
         elements: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("RPUSH").with(key).with_each(elements)
+        self.begin("RPUSH").with(key).with_each(elements)
     }
 
     /// Puts elements at the end of a list that exists; gives the length.
@@ -225,7 +225,7 @@ pub trait ListCommands: Executor {
         key: impl ToArg,
         elements: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("RPUSHX").with(key).with_each(elements)
+        self.begin("RPUSHX").with(key).with_each(elements)
     }
 }
 

@@ -16,21 +16,21 @@ pub trait SetCommands: Executor {
         key: impl ToArg,
         members: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("SADD").with(key).with_each(members)
+        self.begin("SADD").with(key).with_each(members)
     }
 
     /// How many members a set has.
     ///
     /// `SCARD`, since Redis 1.0.0.
     fn scard(self, key: impl ToArg) -> Self::Command<u64> {
-        self.command("SCARD").with(key)
+        self.begin("SCARD").with(key)
     }
 
     /// What the first set has and the others have not.
     ///
     /// `SDIFF`, since Redis 1.0.0.
     fn sdiff<R>(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<R> {
-        self.command("SDIFF").with_each(keys)
+        self.begin("SDIFF").with_each(keys)
     }
 
     /// Stores what the first set has and the others have not; gives how many.
@@ -41,14 +41,14 @@ pub trait SetCommands: Executor {
         destination: impl ToArg,
         keys: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("SDIFFSTORE").with(destination).with_each(keys)
+        self.begin("SDIFFSTORE").with(destination).with_each(keys)
     }
 
     /// What all sets have.
     ///
     /// `SINTER`, since Redis 1.0.0.
     fn sinter<R>(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<R> {
-        self.command("SINTER").with_each(keys)
+        self.begin("SINTER").with_each(keys)
     }
 
     /// How many members all sets have.
@@ -58,7 +58,7 @@ pub trait SetCommands: Executor {
         self,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Sintercard<Self::Command<u64>, (Open,)> {
-        Sintercard::new(self.command("SINTERCARD").with_count(keys))
+        Sintercard::new(self.begin("SINTERCARD").with_count(keys))
     }
 
     /// Stores what all sets have; gives how many.
@@ -69,21 +69,21 @@ pub trait SetCommands: Executor {
         destination: impl ToArg,
         keys: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("SINTERSTORE").with(destination).with_each(keys)
+        self.begin("SINTERSTORE").with(destination).with_each(keys)
     }
 
     /// Whether a set has a member.
     ///
     /// `SISMEMBER`, since Redis 1.0.0.
     fn sismember(self, key: impl ToArg, member: impl ToArg) -> Self::Command<bool> {
-        self.command("SISMEMBER").with(key).with(member)
+        self.begin("SISMEMBER").with(key).with(member)
     }
 
     /// All members.
     ///
     /// `SMEMBERS`, since Redis 1.0.0.
     fn smembers<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("SMEMBERS").with(key)
+        self.begin("SMEMBERS").with(key)
     }
 
     /// Whether a set has each of these members.
@@ -94,7 +94,7 @@ pub trait SetCommands: Executor {
         key: impl ToArg,
         members: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<Vec<bool>> {
-        self.command("SMISMEMBER").with(key).with_each(members)
+        self.begin("SMISMEMBER").with(key).with_each(members)
     }
 
     /// Moves a member from one set to another; false if it was not there.
@@ -106,21 +106,21 @@ pub trait SetCommands: Executor {
         destination: impl ToArg,
         member: impl ToArg,
     ) -> Self::Command<bool> {
-        self.command("SMOVE").with(source).with(destination).with(member)
+        self.begin("SMOVE").with(source).with(destination).with(member)
     }
 
     /// Takes a member at random; with a count several, as a set.
     ///
     /// `SPOP`, since Redis 1.0.0.
     fn spop<R>(self, key: impl ToArg) -> Spop<Self::Command<R>, (Open,)> {
-        Spop::new(self.command("SPOP").with(key))
+        Spop::new(self.begin("SPOP").with(key))
     }
 
     /// A member at random; with a count several, a negative one may give the same several times.
     ///
     /// `SRANDMEMBER`, since Redis 1.0.0.
     fn srandmember<R>(self, key: impl ToArg) -> Srandmember<Self::Command<R>, (Open,)> {
-        Srandmember::new(self.command("SRANDMEMBER").with(key))
+        Srandmember::new(self.begin("SRANDMEMBER").with(key))
     }
 
     /// Removes members; gives how many there were.
@@ -131,7 +131,7 @@ pub trait SetCommands: Executor {
         key: impl ToArg,
         members: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("SREM").with(key).with_each(members)
+        self.begin("SREM").with(key).with_each(members)
     }
 
     /// A page of a set, beginning with cursor 0. `sscan_all` of the client gives all as a stream.
@@ -142,14 +142,14 @@ pub trait SetCommands: Executor {
         key: impl ToArg,
         cursor: impl Integer,
     ) -> Sscan<Self::Command<ScanPage<R>>, (Open, Open)> {
-        Sscan::new(self.command("SSCAN").with(key).with(cursor))
+        Sscan::new(self.begin("SSCAN").with(key).with(cursor))
     }
 
     /// What any of the sets has.
     ///
     /// `SUNION`, since Redis 1.0.0.
     fn sunion<R>(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<R> {
-        self.command("SUNION").with_each(keys)
+        self.begin("SUNION").with_each(keys)
     }
 
     /// Stores what any of the sets has; gives how many.
@@ -160,7 +160,7 @@ pub trait SetCommands: Executor {
         destination: impl ToArg,
         keys: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("SUNIONSTORE").with(destination).with_each(keys)
+        self.begin("SUNIONSTORE").with(destination).with_each(keys)
     }
 }
 

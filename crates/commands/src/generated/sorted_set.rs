@@ -18,7 +18,7 @@ pub trait SortedSetCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
         rank: Rank,
     ) -> Bzmpop<Self::Command<R>, (Open,)> {
-        Bzmpop::new(self.command("BZMPOP").with(timeout).with_count(keys).with(rank))
+        Bzmpop::new(self.begin("BZMPOP").with(timeout).with_count(keys).with(rank))
     }
 
     /// Takes the highest member of the first sorted set that has any, and waits up to so many seconds (0: for ever): key, member and score, or null.
@@ -29,7 +29,7 @@ pub trait SortedSetCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg>,
         timeout: impl Number,
     ) -> Self::Command<R> {
-        self.command("BZPOPMAX").with_each(keys).with(timeout)
+        self.begin("BZPOPMAX").with_each(keys).with(timeout)
     }
 
     /// Takes the lowest member of the first sorted set that has any, and waits up to so many seconds (0: for ever): key, member and score, or null.
@@ -40,28 +40,28 @@ pub trait SortedSetCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg>,
         timeout: impl Number,
     ) -> Self::Command<R> {
-        self.command("BZPOPMIN").with_each(keys).with(timeout)
+        self.begin("BZPOPMIN").with_each(keys).with(timeout)
     }
 
     /// Adds members or sets their scores; gives how many are new.
     ///
     /// `ZADD`, since Redis 1.2.0.
     fn zadd(self, key: impl ToArg) -> Zadd<Self::Command<u64>, (Open, Open, Open, Open, Needed)> {
-        Zadd::new(self.command("ZADD").with(key))
+        Zadd::new(self.begin("ZADD").with(key))
     }
 
     /// How many members a sorted set has.
     ///
     /// `ZCARD`, since Redis 1.2.0.
     fn zcard(self, key: impl ToArg) -> Self::Command<u64> {
-        self.command("ZCARD").with(key)
+        self.begin("ZCARD").with(key)
     }
 
     /// How many members have a score within bounds.
     ///
     /// `ZCOUNT`, since Redis 2.0.0.
     fn zcount(self, key: impl ToArg, min: impl ToArg, max: impl ToArg) -> Self::Command<u64> {
-        self.command("ZCOUNT").with(key).with(min).with(max)
+        self.begin("ZCOUNT").with(key).with(min).with(max)
     }
 
     /// What the first sorted set has and the others have not.
@@ -71,7 +71,7 @@ pub trait SortedSetCommands: Executor {
         self,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Zdiff<Self::Command<R>, (Open,)> {
-        Zdiff::new(self.command("ZDIFF").with_count(keys))
+        Zdiff::new(self.begin("ZDIFF").with_count(keys))
     }
 
     /// Stores what the first sorted set has and the others have not; gives how many.
@@ -82,7 +82,7 @@ pub trait SortedSetCommands: Executor {
         destination: impl ToArg,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Self::Command<u64> {
-        self.command("ZDIFFSTORE").with(destination).with_count(keys)
+        self.begin("ZDIFFSTORE").with(destination).with_count(keys)
     }
 
     /// Adds to a member's score; gives the new one.
@@ -94,7 +94,7 @@ pub trait SortedSetCommands: Executor {
         increment: impl Number,
         member: impl ToArg,
     ) -> Self::Command<f64> {
-        self.command("ZINCRBY").with(key).with(increment).with(member)
+        self.begin("ZINCRBY").with(key).with(increment).with(member)
     }
 
     /// What all sorted sets have.
@@ -104,7 +104,7 @@ pub trait SortedSetCommands: Executor {
         self,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Zinter<Self::Command<R>, (Open, Open, Open)> {
-        Zinter::new(self.command("ZINTER").with_count(keys))
+        Zinter::new(self.begin("ZINTER").with_count(keys))
     }
 
     /// How many members all sorted sets have.
@@ -114,7 +114,7 @@ pub trait SortedSetCommands: Executor {
         self,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Zintercard<Self::Command<u64>, (Open,)> {
-        Zintercard::new(self.command("ZINTERCARD").with_count(keys))
+        Zintercard::new(self.begin("ZINTERCARD").with_count(keys))
     }
 
     /// Stores what all sorted sets have; gives how many.
@@ -125,14 +125,14 @@ pub trait SortedSetCommands: Executor {
         destination: impl ToArg,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Zinterstore<Self::Command<u64>, (Open, Open)> {
-        Zinterstore::new(self.command("ZINTERSTORE").with(destination).with_count(keys))
+        Zinterstore::new(self.begin("ZINTERSTORE").with(destination).with_count(keys))
     }
 
     /// How many members lie within bounds, where all have the same score.
     ///
     /// `ZLEXCOUNT`, since Redis 2.8.9.
     fn zlexcount(self, key: impl ToArg, min: impl ToArg, max: impl ToArg) -> Self::Command<u64> {
-        self.command("ZLEXCOUNT").with(key).with(min).with(max)
+        self.begin("ZLEXCOUNT").with(key).with(min).with(max)
     }
 
     /// Takes members from the first sorted set that has any: a key and pairs, or null.
@@ -143,7 +143,7 @@ pub trait SortedSetCommands: Executor {
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
         rank: Rank,
     ) -> Zmpop<Self::Command<R>, (Open,)> {
-        Zmpop::new(self.command("ZMPOP").with_count(keys).with(rank))
+        Zmpop::new(self.begin("ZMPOP").with_count(keys).with(rank))
     }
 
     /// The scores of members, null for those that are not there.
@@ -154,28 +154,28 @@ pub trait SortedSetCommands: Executor {
         key: impl ToArg,
         members: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<Vec<Option<f64>>> {
-        self.command("ZMSCORE").with(key).with_each(members)
+        self.begin("ZMSCORE").with(key).with_each(members)
     }
 
     /// Takes the highest members: pairs of member and score.
     ///
     /// `ZPOPMAX`, since Redis 5.0.0.
     fn zpopmax<R>(self, key: impl ToArg) -> Zpopmax<Self::Command<R>, (Open,)> {
-        Zpopmax::new(self.command("ZPOPMAX").with(key))
+        Zpopmax::new(self.begin("ZPOPMAX").with(key))
     }
 
     /// Takes the lowest members: pairs of member and score.
     ///
     /// `ZPOPMIN`, since Redis 5.0.0.
     fn zpopmin<R>(self, key: impl ToArg) -> Zpopmin<Self::Command<R>, (Open,)> {
-        Zpopmin::new(self.command("ZPOPMIN").with(key))
+        Zpopmin::new(self.begin("ZPOPMIN").with(key))
     }
 
     /// A member at random; with a count several, a negative one may give the same several times.
     ///
     /// `ZRANDMEMBER`, since Redis 6.2.0.
     fn zrandmember<R>(self, key: impl ToArg) -> Zrandmember<Self::Command<R>, (Open, Open)> {
-        Zrandmember::new(self.command("ZRANDMEMBER").with(key))
+        Zrandmember::new(self.begin("ZRANDMEMBER").with(key))
     }
 
     /// A part of a sorted set, by rank, score or text.
@@ -187,7 +187,7 @@ pub trait SortedSetCommands: Executor {
         start: impl ToArg,
         stop: impl ToArg,
     ) -> Zrange<Self::Command<R>, (Open, Open, Open, Open)> {
-        Zrange::new(self.command("ZRANGE").with(key).with(start).with(stop))
+        Zrange::new(self.begin("ZRANGE").with(key).with(start).with(stop))
     }
 
     /// Members within bounds, where all have the same score. `zrange(…).bylex()` does the same.
@@ -199,7 +199,7 @@ pub trait SortedSetCommands: Executor {
         min: impl ToArg,
         max: impl ToArg,
     ) -> Zrangebylex<Self::Command<R>, (Open,)> {
-        Zrangebylex::new(self.command("ZRANGEBYLEX").with(key).with(min).with(max))
+        Zrangebylex::new(self.begin("ZRANGEBYLEX").with(key).with(min).with(max))
     }
 
     /// Members whose score is within bounds. `zrange(…).byscore()` does the same.
@@ -211,7 +211,7 @@ pub trait SortedSetCommands: Executor {
         min: impl ToArg,
         max: impl ToArg,
     ) -> Zrangebyscore<Self::Command<R>, (Open, Open)> {
-        Zrangebyscore::new(self.command("ZRANGEBYSCORE").with(key).with(min).with(max))
+        Zrangebyscore::new(self.begin("ZRANGEBYSCORE").with(key).with(min).with(max))
     }
 
     /// Stores a part of a sorted set; gives how many members it has.
@@ -224,7 +224,7 @@ pub trait SortedSetCommands: Executor {
         min: impl ToArg,
         max: impl ToArg,
     ) -> Zrangestore<Self::Command<u64>, (Open, Open, Open)> {
-        Zrangestore::new(self.command("ZRANGESTORE").with(dst).with(src).with(min).with(max))
+        Zrangestore::new(self.begin("ZRANGESTORE").with(dst).with(src).with(min).with(max))
     }
 
     /// A member's place from the lowest, counted from 0; null if it is not there.
@@ -235,7 +235,7 @@ pub trait SortedSetCommands: Executor {
         key: impl ToArg,
         member: impl ToArg,
     ) -> Zrank<Self::Command<Option<u64>>, (Open,)> {
-        Zrank::new(self.command("ZRANK").with(key).with(member))
+        Zrank::new(self.begin("ZRANK").with(key).with(member))
     }
 
     /// Removes members; gives how many there were.
@@ -246,7 +246,7 @@ pub trait SortedSetCommands: Executor {
         key: impl ToArg,
         members: impl IntoIterator<Item = impl ToArg>,
     ) -> Self::Command<u64> {
-        self.command("ZREM").with(key).with_each(members)
+        self.begin("ZREM").with(key).with_each(members)
     }
 
     /// Removes members within bounds, where all have the same score; gives how many.
@@ -258,7 +258,7 @@ pub trait SortedSetCommands: Executor {
         min: impl ToArg,
         max: impl ToArg,
     ) -> Self::Command<u64> {
-        self.command("ZREMRANGEBYLEX").with(key).with(min).with(max)
+        self.begin("ZREMRANGEBYLEX").with(key).with(min).with(max)
     }
 
     /// Removes members by their places from the lowest, both ends included; gives how many.
@@ -270,7 +270,7 @@ pub trait SortedSetCommands: Executor {
         start: impl Integer,
         stop: impl Integer,
     ) -> Self::Command<u64> {
-        self.command("ZREMRANGEBYRANK").with(key).with(start).with(stop)
+        self.begin("ZREMRANGEBYRANK").with(key).with(start).with(stop)
     }
 
     /// Removes members whose score is within bounds; gives how many.
@@ -282,7 +282,7 @@ pub trait SortedSetCommands: Executor {
         min: impl ToArg,
         max: impl ToArg,
     ) -> Self::Command<u64> {
-        self.command("ZREMRANGEBYSCORE").with(key).with(min).with(max)
+        self.begin("ZREMRANGEBYSCORE").with(key).with(min).with(max)
     }
 
     /// Members by their places from the highest. `zrange(…).rev()` does the same.
@@ -294,7 +294,7 @@ pub trait SortedSetCommands: Executor {
         start: impl Integer,
         stop: impl Integer,
     ) -> Zrevrange<Self::Command<R>, (Open,)> {
-        Zrevrange::new(self.command("ZREVRANGE").with(key).with(start).with(stop))
+        Zrevrange::new(self.begin("ZREVRANGE").with(key).with(start).with(stop))
     }
 
     /// Members within bounds from the greatest, where all have the same score. `zrange(…).bylex().rev()` does the same.
@@ -306,7 +306,7 @@ pub trait SortedSetCommands: Executor {
         max: impl ToArg,
         min: impl ToArg,
     ) -> Zrevrangebylex<Self::Command<R>, (Open,)> {
-        Zrevrangebylex::new(self.command("ZREVRANGEBYLEX").with(key).with(max).with(min))
+        Zrevrangebylex::new(self.begin("ZREVRANGEBYLEX").with(key).with(max).with(min))
     }
 
     /// Members whose score is within bounds from the highest. `zrange(…).byscore().rev()` does the same.
@@ -318,7 +318,7 @@ pub trait SortedSetCommands: Executor {
         max: impl ToArg,
         min: impl ToArg,
     ) -> Zrevrangebyscore<Self::Command<R>, (Open, Open)> {
-        Zrevrangebyscore::new(self.command("ZREVRANGEBYSCORE").with(key).with(max).with(min))
+        Zrevrangebyscore::new(self.begin("ZREVRANGEBYSCORE").with(key).with(max).with(min))
     }
 
     /// A member's place from the highest, counted from 0; null if it is not there.
@@ -329,7 +329,7 @@ pub trait SortedSetCommands: Executor {
         key: impl ToArg,
         member: impl ToArg,
     ) -> Zrevrank<Self::Command<Option<u64>>, (Open,)> {
-        Zrevrank::new(self.command("ZREVRANK").with(key).with(member))
+        Zrevrank::new(self.begin("ZREVRANK").with(key).with(member))
     }
 
     /// A page of a sorted set, beginning with cursor 0: members and scores, so `R` is a pair. `zscan_all` of the client gives all as a stream.
@@ -340,14 +340,14 @@ pub trait SortedSetCommands: Executor {
         key: impl ToArg,
         cursor: impl Integer,
     ) -> Zscan<Self::Command<ScanPage<R>>, (Open, Open, Open)> {
-        Zscan::new(self.command("ZSCAN").with(key).with(cursor))
+        Zscan::new(self.begin("ZSCAN").with(key).with(cursor))
     }
 
     /// A member's score; null if it is not there.
     ///
     /// `ZSCORE`, since Redis 1.2.0.
     fn zscore(self, key: impl ToArg, member: impl ToArg) -> Self::Command<Option<f64>> {
-        self.command("ZSCORE").with(key).with(member)
+        self.begin("ZSCORE").with(key).with(member)
     }
 
     /// What any of the sorted sets has.
@@ -357,7 +357,7 @@ pub trait SortedSetCommands: Executor {
         self,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Zunion<Self::Command<R>, (Open, Open, Open)> {
-        Zunion::new(self.command("ZUNION").with_count(keys))
+        Zunion::new(self.begin("ZUNION").with_count(keys))
     }
 
     /// Stores what any of the sorted sets has; gives how many.
@@ -368,7 +368,7 @@ pub trait SortedSetCommands: Executor {
         destination: impl ToArg,
         keys: impl IntoIterator<Item = impl ToArg, IntoIter: ExactSizeIterator>,
     ) -> Zunionstore<Self::Command<u64>, (Open, Open)> {
-        Zunionstore::new(self.command("ZUNIONSTORE").with(destination).with_count(keys))
+        Zunionstore::new(self.begin("ZUNIONSTORE").with(destination).with_count(keys))
     }
 }
 

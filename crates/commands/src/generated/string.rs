@@ -12,49 +12,49 @@ pub trait StringCommands: Executor {
     ///
     /// `APPEND`, since Redis 2.0.0.
     fn append(self, key: impl ToArg, value: impl ToArg) -> Self::Command<u64> {
-        self.command("APPEND").with(key).with(value)
+        self.begin("APPEND").with(key).with(value)
     }
 
     /// Subtracts one; gives the new value.
     ///
     /// `DECR`, since Redis 1.0.0.
     fn decr(self, key: impl ToArg) -> Self::Command<i64> {
-        self.command("DECR").with(key)
+        self.begin("DECR").with(key)
     }
 
     /// Subtracts; gives the new value.
     ///
     /// `DECRBY`, since Redis 1.0.0.
     fn decrby(self, key: impl ToArg, decrement: impl Integer) -> Self::Command<i64> {
-        self.command("DECRBY").with(key).with(decrement)
+        self.begin("DECRBY").with(key).with(decrement)
     }
 
     /// Deletes a key if it holds this value; false if it does not.
     ///
     /// `DELIFEQ`, since Valkey 9.0.0; not in Redis.
     fn delifeq(self, key: impl ToArg, value: impl ToArg) -> Self::Command<bool> {
-        self.command("DELIFEQ").with(key).with(value)
+        self.begin("DELIFEQ").with(key).with(value)
     }
 
     /// The value of a key; null if there is none.
     ///
     /// `GET`, since Redis 1.0.0.
     fn get<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("GET").with(key)
+        self.begin("GET").with(key)
     }
 
     /// The value of a key, which is deleted.
     ///
     /// `GETDEL`, since Redis 6.2.0.
     fn getdel<R>(self, key: impl ToArg) -> Self::Command<R> {
-        self.command("GETDEL").with(key)
+        self.begin("GETDEL").with(key)
     }
 
     /// The value of a key, whose time to live is changed with an option.
     ///
     /// `GETEX`, since Redis 6.2.0.
     fn getex<R>(self, key: impl ToArg) -> Getex<Self::Command<R>, (Open,)> {
-        Getex::new(self.command("GETEX").with(key))
+        Getex::new(self.begin("GETEX").with(key))
     }
 
     /// A part of a string, both ends included; negative places count from the end.
@@ -66,35 +66,35 @@ pub trait StringCommands: Executor {
         start: impl Integer,
         end: impl Integer,
     ) -> Self::Command<R> {
-        self.command("GETRANGE").with(key).with(start).with(end)
+        self.begin("GETRANGE").with(key).with(start).with(end)
     }
 
     /// Sets a key and gives the value that it had. `set(…).get()` does the same.
     ///
     /// `GETSET`, since Redis 1.0.0.
     fn getset<R>(self, key: impl ToArg, value: impl ToArg) -> Self::Command<R> {
-        self.command("GETSET").with(key).with(value)
+        self.begin("GETSET").with(key).with(value)
     }
 
     /// Adds one; gives the new value.
     ///
     /// `INCR`, since Redis 1.0.0.
     fn incr(self, key: impl ToArg) -> Self::Command<i64> {
-        self.command("INCR").with(key)
+        self.begin("INCR").with(key)
     }
 
     /// Adds; gives the new value.
     ///
     /// `INCRBY`, since Redis 1.0.0.
     fn incrby(self, key: impl ToArg, increment: impl Integer) -> Self::Command<i64> {
-        self.command("INCRBY").with(key).with(increment)
+        self.begin("INCRBY").with(key).with(increment)
     }
 
     /// Adds a number that need not be whole; gives the new value.
     ///
     /// `INCRBYFLOAT`, since Redis 2.6.0.
     fn incrbyfloat(self, key: impl ToArg, increment: impl Number) -> Self::Command<f64> {
-        self.command("INCRBYFLOAT").with(key).with(increment)
+        self.begin("INCRBYFLOAT").with(key).with(increment)
     }
 
     /// The longest common subsequence of two strings.
@@ -105,21 +105,21 @@ pub trait StringCommands: Executor {
         key1: impl ToArg,
         key2: impl ToArg,
     ) -> Lcs<Self::Command<R>, (Open, Open, Open)> {
-        Lcs::new(self.command("LCS").with(key1).with(key2))
+        Lcs::new(self.begin("LCS").with(key1).with(key2))
     }
 
     /// The values of several keys, null for those that are not there.
     ///
     /// `MGET`, since Redis 1.0.0.
     fn mget<R>(self, keys: impl IntoIterator<Item = impl ToArg>) -> Self::Command<R> {
-        self.command("MGET").with_each(keys)
+        self.begin("MGET").with_each(keys)
     }
 
     /// Sets several keys.
     ///
     /// `MSET`, since Redis 1.0.1.
     fn mset(self, data: impl IntoIterator<Item = (impl ToArg, impl ToArg)>) -> Self::Command<()> {
-        self.command("MSET").with_rows(data)
+        self.begin("MSET").with_rows(data)
     }
 
     /// Sets several keys, with conditions and a time to live for all; false if nothing was set.
@@ -129,7 +129,7 @@ pub trait StringCommands: Executor {
         self,
         data: impl IntoIterator<Item = (impl ToArg, impl ToArg), IntoIter: ExactSizeIterator>,
     ) -> Msetex<Self::Command<bool>, (Open, Open)> {
-        Msetex::new(self.command("MSETEX").with_row_count(data))
+        Msetex::new(self.begin("MSETEX").with_row_count(data))
     }
 
     /// Sets several keys if none of them exists; false if nothing was set.
@@ -139,7 +139,7 @@ pub trait StringCommands: Executor {
         self,
         data: impl IntoIterator<Item = (impl ToArg, impl ToArg)>,
     ) -> Self::Command<bool> {
-        self.command("MSETNX").with_rows(data)
+        self.begin("MSETNX").with_rows(data)
     }
 
     /// Sets a key that expires in so many milliseconds. `set(…).px(…)` does the same.
@@ -151,28 +151,28 @@ pub trait StringCommands: Executor {
         milliseconds: impl Integer,
         value: impl ToArg,
     ) -> Self::Command<()> {
-        self.command("PSETEX").with(key).with(milliseconds).with(value)
+        self.begin("PSETEX").with(key).with(milliseconds).with(value)
     }
 
     /// Sets a key. With a condition the reply is a `bool`: whether it was set; with `get` it is the value that it had.
     ///
     /// `SET`, since Redis 1.0.0.
     fn set(self, key: impl ToArg, value: impl ToArg) -> Set<Self::Command<()>, (Open, Open, Open)> {
-        Set::new(self.command("SET").with(key).with(value))
+        Set::new(self.begin("SET").with(key).with(value))
     }
 
     /// Sets a key that expires in so many seconds. `set(…).ex(…)` does the same.
     ///
     /// `SETEX`, since Redis 2.0.0.
     fn setex(self, key: impl ToArg, seconds: impl Integer, value: impl ToArg) -> Self::Command<()> {
-        self.command("SETEX").with(key).with(seconds).with(value)
+        self.begin("SETEX").with(key).with(seconds).with(value)
     }
 
     /// Sets a key that does not exist; false if it does. `set(…).nx()` does the same.
     ///
     /// `SETNX`, since Redis 1.0.0.
     fn setnx(self, key: impl ToArg, value: impl ToArg) -> Self::Command<bool> {
-        self.command("SETNX").with(key).with(value)
+        self.begin("SETNX").with(key).with(value)
     }
 
     /// Overwrites a part of a string; gives the length.
@@ -184,14 +184,14 @@ pub trait StringCommands: Executor {
         offset: impl Integer,
         value: impl ToArg,
     ) -> Self::Command<u64> {
-        self.command("SETRANGE").with(key).with(offset).with(value)
+        self.begin("SETRANGE").with(key).with(offset).with(value)
     }
 
     /// The length of a string in bytes; 0 if there is none.
     ///
     /// `STRLEN`, since Redis 2.2.0.
     fn strlen(self, key: impl ToArg) -> Self::Command<u64> {
-        self.command("STRLEN").with(key)
+        self.begin("STRLEN").with(key)
     }
 
     /// A part of a string. `getrange` does the same.
@@ -203,7 +203,7 @@ pub trait StringCommands: Executor {
         start: impl Integer,
         end: impl Integer,
     ) -> Self::Command<R> {
-        self.command("SUBSTR").with(key).with(start).with(end)
+        self.begin("SUBSTR").with(key).with(start).with(end)
     }
 }
 

@@ -13,6 +13,65 @@ Max = "MAX",
 }
 
 words! {
+/// What is done with the bits of several strings.
+BitOperation {And = "AND",
+Or = "OR",
+Xor = "XOR",
+Not = "NOT",
+Diff = "DIFF",
+Diff1 = "DIFF1",
+Andor = "ANDOR",
+One = "ONE",
+}
+}
+
+words! {
+/// What becomes of a number that does not fit: it wraps around, stays at the limit, or the operation fails.
+BitOverflow {Wrap = "WRAP",
+Sat = "SAT",
+Fail = "FAIL",
+}
+}
+
+words! {
+/// What a range counts.
+BitUnit {Byte = "BYTE",
+Bit = "BIT",
+}
+}
+
+words! {
+/// A kind of connection.
+ClientKind {Normal = "NORMAL",
+Master = "MASTER",
+Replica = "REPLICA",
+Pubsub = "PUBSUB",
+}
+}
+
+words! {
+/// A log of commands that stand out.
+CommandLog {Slow = "SLOW",
+LargeRequest = "LARGE-REQUEST",
+LargeReply = "LARGE-REPLY",
+}
+}
+
+words! {
+/// Whether the caller waits until memory is free.
+FlushMode {Async = "ASYNC",
+Sync = "SYNC",
+}
+}
+
+words! {
+/// Which commands are paused.
+PauseMode {Write = "WRITE",
+All = "ALL",
+}
+}
+
+words! {
 /// Beside an element of a list.
 Place {Before = "BEFORE",
 After = "AFTER",
@@ -30,5 +89,35 @@ words! {
 /// An end of a list.
 Side {Left = "LEFT",
 Right = "RIGHT",
+}
+}
+
+words! {
+/// On or off.
+Switch {On = "ON",
+Off = "OFF",
+}
+}
+
+words! {
+/// What a blocked command answers.
+Unblock {Timeout = "TIMEOUT",
+Error = "ERROR",
+}
+}
+
+words! {
+/// A unit of distance: metres, kilometres, feet, miles.
+Unit {M = "m",
+Km = "km",
+Ft = "ft",
+Mi = "mi",
+}
+}
+
+words! {
+/// Yes or no.
+YesNo {Yes = "YES",
+No = "NO",
 }
 }

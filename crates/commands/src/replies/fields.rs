@@ -37,7 +37,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be missing or null.
-    #[allow(dead_code)]
     pub(crate) fn maybe<T: FromReply>(&self, name: &str) -> Result<Option<T>, DecodeError> {
         self.find(name).map_or(Ok(None), Option::from_reply)
     }

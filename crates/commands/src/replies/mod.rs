@@ -2,9 +2,20 @@
 //!
 //! Each is read from both protocols: what is a map in RESP3 is an array of names and values in RESP2.
 
+mod client;
 mod fields;
 mod scan;
+mod scripting;
+mod server;
+mod stream;
 mod text;
 
+pub use self::client::ClientInfo;
 pub use self::scan::ScanPage;
+pub use self::scripting::{Function, FunctionLibrary};
+pub use self::server::{AclLogEntry, AclUser, LatencyEvent, LoggedCommand, ModuleInfo, RoleInfo};
+pub use self::stream::{
+    AutoClaimed, AutoClaimedIds, EntryFields, PendingEntry, PendingSummary, StreamConsumer,
+    StreamEntry, StreamGroup, StreamInfo,
+};
 pub use self::text::{LcsMatch, LcsMatches};
