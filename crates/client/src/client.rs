@@ -7,6 +7,7 @@ use redial_proto::{Core, EventKind, Input, Purpose, State, SubscriptionKind};
 use redial_resp::FromReply;
 
 use crate::builder::Builder;
+use crate::cache::OpenCache;
 use crate::dedicated::Dedicated;
 use crate::driver::mailbox::Mailbox;
 use crate::driver::process;
@@ -153,6 +154,13 @@ impl Client {
     /// As [`Self::subscribe`], to sharded channels (SSUBSCRIBE), which are published to with SPUBLISH. Redis 6.2 refuses it.
     pub fn ssubscribe(&self, channels: impl ToChannels) -> Subscribe {
         Subscribe::new(Arc::clone(&self.0), SubscriptionKind::Shard, channels)
+    }
+
+    /// Opens a cache in this program's memory for reads, which the server keeps from growing stale (CLIENT TRACKING, RESP3). `.await` gives it, once the server has agreed.
+    ///
+    /// Fails where the server refuses (RESP2, ACL), does not answer within the request timeout, or the client was ended.
+    pub fn cache(&self) -> OpenCache {
+        OpenCache::new(Arc::clone(&self.0))
     }
 
     /// What happens on the connections, from now on.

@@ -33,6 +33,7 @@
 
 mod buffers;
 mod builder;
+mod cache;
 mod client;
 mod credentials;
 mod dedicated;
@@ -75,6 +76,7 @@ pub use redial_resp::{
 };
 
 pub use crate::builder::Builder;
+pub use crate::cache::{Cache, CacheStats, Cached, OpenCache};
 pub use crate::client::Client;
 pub use crate::credentials::{CredentialsError, CredentialsProvider, CredentialsRequest};
 pub use crate::dedicated::Dedicated;

@@ -166,6 +166,11 @@ impl<R> Request<R> {
         Self { handle, state: State::NewTransaction(commands, options), reply: PhantomData }
     }
 
+    /// The reply as it came.
+    pub(crate) async fn reply(mut self) -> Reply {
+        std::future::poll_fn(|cx| self.poll_reply(cx)).await
+    }
+
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
         let mailbox = &self.handle.mailbox;
         match &self.state {

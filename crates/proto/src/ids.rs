@@ -36,7 +36,9 @@ impl OpenedId {
         NonZeroU32::new(link.0).map(Self)
     }
 
-    pub(crate) const fn link(self) -> LinkId {
+    /// Its link.
+    #[must_use]
+    pub const fn link(self) -> LinkId {
         LinkId(self.0.get())
     }
 }

@@ -165,8 +165,10 @@ impl State {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Answer { token, reply } => wakers.extend(self.slots.settle(token, reply)),
-                Output::Push { frame, .. } => self.registry.on_push(&frame, wakers),
-                Output::Subscription { change, .. } => self.registry.on_change(change, wakers),
+                Output::Push { link, frame } => self.registry.on_push(link, &frame, wakers),
+                Output::Subscription { link, change } => {
+                    self.registry.on_change(link, change, wakers);
+                }
                 output => {
                     if is_end(&output) {
                         self.registry.on_end(wakers);

@@ -8,6 +8,8 @@ pub(crate) mod inbox;
 pub(crate) mod registry;
 mod subscription;
 
+pub(crate) use self::ask::Ask;
 pub use self::channels::ToChannels;
 pub use self::inbox::Received;
+pub(crate) use self::registry::Feed;
 pub use self::subscription::{Message, Refused, Subscribe, Subscription};

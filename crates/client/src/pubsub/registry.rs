@@ -1,12 +1,13 @@
 //! Who listens to what, and how it stands with the server. It lives under the client's lock, beside the core, so that the two never disagree.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redial_proto::{SubscriptionChange, SubscriptionKind, Time};
+use redial_proto::{LinkId, OpenedId, SubscriptionChange, SubscriptionKind, Time};
 use redial_resp::{Frame, Value};
 
 use super::ask::Ask;
@@ -28,9 +29,22 @@ struct Topic {
     is_confirmed: bool,
 }
 
+/// Who listens on a link that was opened for it.
+pub(crate) trait Feed: fmt::Debug + Send + Sync {
+    /// The server said something by itself.
+    fn on_push(&self, frame: &Frame, wakers: &mut Vec<Waker>);
+
+    /// How it stands has changed; if it was interrupted, nothing was heard `since`.
+    fn on_change(&self, change: SubscriptionChange, since: Instant, wakers: &mut Vec<Waker>);
+
+    /// The client has ended.
+    fn on_end(&self, wakers: &mut Vec<Waker>);
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Registry {
+    feeds: HashMap<LinkId, Arc<dyn Feed>>,
     channels: HashMap<Bytes, Topic>,
     patterns: HashMap<Bytes, Topic>,
     shards: HashMap<Bytes, Topic>,
@@ -40,16 +54,26 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(epoch: Instant) -> Self {
-        let (channels, patterns, shards) = <_>::default();
-        Self { channels, patterns, shards, epoch }
+        let (feeds, (channels, patterns, shards)) = <_>::default();
+        Self { feeds, channels, patterns, shards, epoch }
     }
 
     fn topics(&mut self, kind: SubscriptionKind) -> &mut HashMap<Bytes, Topic> {
         match kind {
-            SubscriptionKind::Channel => &mut self.channels,
             SubscriptionKind::Pattern => &mut self.patterns,
             SubscriptionKind::Shard => &mut self.shards,
+            // The other kinds have links, and feeds, of their own.
+            _ => &mut self.channels,
         }
+    }
+
+    /// From now on it hears what comes on this link.
+    pub(crate) fn add_feed(&mut self, opened: OpenedId, feed: Arc<dyn Feed>) {
+        self.feeds.insert(opened.link(), feed);
+    }
+
+    pub(crate) fn remove_feed(&mut self, opened: OpenedId) {
+        self.feeds.remove(&opened.link());
     }
 
     /// Listens; `ask` hears of the server's word, unless that is known. True if nobody listened before.
@@ -98,6 +122,7 @@ impl Registry {
 
     /// The client has ended: nobody waits for a confirmation or a message that will not come.
     pub(crate) fn on_end(&mut self, wakers: &mut Vec<Waker>) {
+        self.feeds.values().for_each(|feed| feed.on_end(wakers));
         let text = "the client was ended before the server confirmed the subscription";
         let all = self.channels.drain().chain(self.patterns.drain()).chain(self.shards.drain());
         for (_, topic) in all {
@@ -108,7 +133,19 @@ impl Registry {
     }
 
     /// How subscriptions stand has changed.
-    pub(crate) fn on_change(&mut self, change: SubscriptionChange, wakers: &mut Vec<Waker>) {
+    pub(crate) fn on_change(
+        &mut self,
+        link: LinkId,
+        change: SubscriptionChange,
+        wakers: &mut Vec<Waker>,
+    ) {
+        if let Some(feed) = self.feeds.get(&link) {
+            let since = match &change {
+                SubscriptionChange::Interrupted { since } => self.instant(*since),
+                _ => Instant::now(),
+            };
+            return feed.on_change(change, since, wakers);
+        }
         match change {
             SubscriptionChange::Confirmed { kind, channel } => {
                 let Some(topic) = self.topics(kind).get_mut(channel.as_slice()) else { return };
@@ -168,7 +205,10 @@ impl Registry {
     }
 
     /// A push: a message, or something that nobody asked for.
-    pub(crate) fn on_push(&self, frame: &Frame, wakers: &mut Vec<Waker>) {
+    pub(crate) fn on_push(&self, link: LinkId, frame: &Frame, wakers: &mut Vec<Waker>) {
+        if let Some(feed) = self.feeds.get(&link) {
+            return feed.on_push(frame, wakers);
+        }
         let element = frame.element();
         let Some(mut elements) = element.elements() else { return };
         let Some(word) = elements.next() else { return };

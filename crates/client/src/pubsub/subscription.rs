@@ -182,7 +182,7 @@ impl Subscription {
             Err(error) => Err(error.into()),
             Ok(()) => match tokio::time::timeout(within, ask).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(self.handle.mailbox.lock().core.unconfirmed(within).into()),
+                Err(_) => Err(self.handle.mailbox.lock().core.unconfirmed(None, within).into()),
             },
         };
         if outcome.is_err() {

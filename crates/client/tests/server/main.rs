@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod basics;
+mod cache;
 #[cfg(feature = "tls")]
 mod certificates;
 mod credentials;

@@ -160,6 +160,23 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         Ok(id)
     }
 
+    /// Opens a link whose reads the server remembers (CLIENT TRACKING ON): it says when one of their keys changes, as [`Output::Push`], and the link says
+    /// how that stands, as [`Output::Subscription`]. Requests name it in [`RequestOptions::on`].
+    ///
+    /// # Errors
+    /// The client was ended.
+    pub fn open_tracking(&mut self) -> Result<OpenedId, Error> {
+        self.open(Purpose::Tracking)
+    }
+
+    /// Opens a link that monitors its server (MONITOR): lines come as [`Output::Push`], and how it stands as [`Output::Subscription`].
+    ///
+    /// # Errors
+    /// The client was ended.
+    pub fn open_monitor(&mut self) -> Result<OpenedId, Error> {
+        self.open(Purpose::Monitor)
+    }
+
     fn open(&mut self, purpose: Purpose) -> Result<OpenedId, Error> {
         if self.quitting || self.links.first().is_none_or(Link::has_ended) {
             let text = "the client was ended; call `connect()` to start it again";

@@ -19,7 +19,7 @@ use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::hint::{Advice, Hints};
-use crate::ids::{ConnId, Ids, LinkId};
+use crate::ids::{ConnId, Ids, LinkId, OpenedId};
 use crate::link::context::{Context, Notice};
 use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::{Input, Output};
@@ -199,10 +199,14 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         }
     }
 
-    /// The error for who waited so long for a subscription to be confirmed, and gives up.
+    /// The error for who waited so long for a subscription to be confirmed, or for what an opened link listens to, and gives up.
     #[must_use]
-    pub fn unconfirmed(&self, within: Duration) -> Error {
-        let link = self.links.iter().find(|link| link.purpose == Purpose::Subscriber);
+    pub fn unconfirmed(&self, opened: Option<OpenedId>, within: Duration) -> Error {
+        let mut links = self.links.iter();
+        let link = match opened {
+            None => links.find(|link| link.purpose == Purpose::Subscriber),
+            Some(opened) => links.find(|link| link.id == opened.link()),
+        };
         let why = link.map(Link::why).unwrap_or_default();
         let text = format!("no server confirmed the subscription within {within:?}{why}");
         Error::new(ErrorKind::Timeout, Delivery::NotSent, text)
@@ -349,8 +353,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         // A link of one caller that has ended is not needed again; its number is never used again either.
         if self.reading.is_none() && self.links.len() > 1 {
             let before = self.links.len();
-            let may_go =
-                |link: &Link<T>| matches!(link.purpose, Purpose::Blocking | Purpose::Dedicated);
+            let may_go = |link: &Link<T>| {
+                matches!(link.purpose, Purpose::Blocking | Purpose::Dedicated | Purpose::Monitor)
+            };
             self.links.retain(|link| !(may_go(link) && link.has_ended()));
             if self.links.len() < before {
                 self.place_blocked();

@@ -263,18 +263,6 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
-    fn subscribe_again(&mut self, cx: &mut Context<'_, T>, interrupted: bool) {
-        if self.subscriptions.is_empty() {
-            return;
-        }
-        if interrupted && self.subscriptions.has_listeners() {
-            cx.emit(self, EventKind::Gap);
-        }
-        for command in self.subscriptions.ask_all() {
-            self.push_own(cx, Owner::Subscription, &command);
-        }
-    }
-
     fn note_history(&mut self, cx: &mut Context<'_, T>, server: &Server) {
         let Some(its) = &server.lineage else { return };
         if let Some(mine) = &self.lineage

@@ -60,6 +60,7 @@ impl<T: Copy + Default> Link<T> {
     /// Tells the server of new credentials, if it knows other ones: a command of our own, behind what is in flight. A transaction is one request, so
     /// this can't come between its parts. Not while the connection is suspect: it is asked again when it is idle, and its successor knows them.
     pub(super) fn authenticate_again(&mut self, cx: &mut Context<'_, T>) {
+        let speaks_resp3 = self.speaks_resp3();
         let Some(conn) = self.current.as_mut().filter(|_| self.mode == Mode::Serving) else {
             return;
         };
@@ -67,7 +68,6 @@ impl<T: Copy + Default> Link<T> {
         if conn.generation == cx.keeper.generation() {
             return;
         }
-        let speaks_resp3 = conn.server.as_ref().is_some_and(|server| server.resp3);
         if self.purpose == Purpose::Subscriber && !speaks_resp3 && !self.subscriptions.is_empty() {
             // RESP2 has no AUTH while subscribed. The server would close it when the credentials expire; now is better.
             return self.lose(

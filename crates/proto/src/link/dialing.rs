@@ -66,6 +66,7 @@ impl<T: Copy + Default> Link<T> {
             self.mode = Mode::Dialing;
             self.backoff.reset();
             self.cause = None;
+            self.want_by_purpose();
             self.dial_now(cx);
         }
     }

@@ -270,7 +270,7 @@ impl<T: Copy + Default> Link<T> {
         if self.purpose == Purpose::Blocking || is_blocked {
             return self.on_blocking_idle(cx, idle);
         }
-        if self.purpose == Purpose::Subscriber {
+        if self.purpose.listens() {
             let run_id = self.run_id().map(str::to_owned);
             cx.notices.push(Notice::Compare { link: self.id, run_id });
         }
@@ -321,7 +321,7 @@ impl<T: Copy + Default> Link<T> {
         let is_same = match (self.run_id(), run_id) {
             (Some(mine), Some(its)) => mine == its,
             // Where a proxy hides who is there, a gap too many is better than a subscriber that is deaf on a demoted server.
-            _ if self.purpose == Purpose::Subscriber => false,
+            _ if self.purpose.listens() => false,
             // A blocked command is answered by a server that is demoted (-UNBLOCKED).
             _ => return,
         };
@@ -332,12 +332,15 @@ impl<T: Copy + Default> Link<T> {
             (Purpose::Blocking, _) => self.on_idle(cx),
             // A subscriber hears nothing of a failover from a demoted server: it goes on, with nothing to say. And one that was left may take
             // writes for as long as it believes that it leads; what it confirms is lost with it.
-            (Purpose::Subscriber | Purpose::Durable, Mode::Serving) if !is_same => {
-                self.suspect(cx, Suspicion::Moved)
-            }
-            (Purpose::Subscriber | Purpose::Durable, Mode::Suspect { .. }) if !is_same => {
-                self.mode = Mode::Demoted;
-                self.dial_now(cx);
+            (purpose, mode) if !is_same && (purpose.listens() || purpose == Purpose::Durable) => {
+                match mode {
+                    Mode::Serving => self.suspect(cx, Suspicion::Moved),
+                    Mode::Suspect { .. } => {
+                        self.mode = Mode::Demoted;
+                        self.dial_now(cx);
+                    }
+                    _ => {}
+                }
             }
             _ => {}
         }

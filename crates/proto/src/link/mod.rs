@@ -79,9 +79,18 @@ pub enum Purpose {
     Dedicated,
     /// Writes that are answered when replicas have them.
     Durable,
+    /// Reads that are cached, and what the server says of their keys.
+    Tracking,
+    /// MONITOR.
+    Monitor,
 }
 
 impl Purpose {
+    /// True if such a link is there to hear what its server says by itself: from one that leads no more it would hear too little, and never know.
+    pub(crate) const fn listens(self) -> bool {
+        matches!(self, Self::Subscriber | Self::Tracking | Self::Monitor)
+    }
+
     /// True if a command of this class keeps such a link's connection until something happens on the server.
     pub(crate) fn blocks(self, class: Class) -> bool {
         matches!(self, Self::Blocking | Self::Dedicated) && class.is(Class::BLOCKING)

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use bytes::BytesMut;
-use redial_resp::Frame;
+use redial_resp::{Frame, Value};
 
 use super::context::{Context, Notice};
 use super::hold::OnRefusal;
@@ -40,8 +40,8 @@ impl<T: Copy + Default> Link<T> {
     /// asking of each what holds for all of them.
     #[inline]
     pub(crate) fn drain_plain(&mut self, each: &mut impl FnMut(T, Result<Frame, Error>)) {
-        if self.purpose == Purpose::Subscriber || self.hold.is_relevant() || self.durable.is_some()
-        {
+        let has_own_ways = matches!(self.purpose, Purpose::Subscriber | Purpose::Monitor);
+        if has_own_ways || self.hold.is_relevant() || self.durable.is_some() {
             return;
         }
         let Some(conn) = &mut self.current else { return };
@@ -72,6 +72,10 @@ impl<T: Copy + Default> Link<T> {
     }
 
     fn on_frame(&mut self, cx: &mut Context<'_, T>, frame: Frame) -> Option<Answer<T>> {
+        if self.purpose == Purpose::Monitor && is_monitor_line(&frame) {
+            cx.outputs.push_back(Output::Push { link: self.id, frame });
+            return None;
+        }
         if frame.is_push() || self.purpose == Purpose::Subscriber {
             match self.subscriptions.handle(&frame) {
                 Heard::Reply => {}
@@ -326,6 +330,11 @@ impl<T: Copy + Default> Link<T> {
             self.flush(cx);
         }
     }
+}
+
+/// Lines of MONITOR are simple strings that begin with the time, in every protocol.
+fn is_monitor_line(frame: &Frame) -> bool {
+    matches!(frame.value(), Value::Simple(line) if line.first().is_some_and(u8::is_ascii_digit))
 }
 
 /// The error of a request that the server kept refusing.

@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use redial_resp::{Command, Frame, Value};
 
-use super::Link;
 use super::context::Context;
 use super::timers::Timer;
+use super::{Link, Purpose};
 use crate::connection::backlog::Owner;
+use crate::event::EventKind;
 use crate::hint::{CHANNEL, is_maintenance};
 use crate::output::{Output, SubscriptionChange};
 use crate::time::Time;
 
 /// A subscription that the server refused for now, or withdrew, is asked for again after this long.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// In RESP2 a server accepts CLIENT TRACKING and then has no way to say what was invalidated.
+const NO_TRACKING: &str = "ERR client-side caching needs RESP3: the server does not know it, or `Builder::protocol` asks for RESP2";
 
 /// A kind of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +31,10 @@ pub enum SubscriptionKind {
     Pattern,
     /// SSUBSCRIBE
     Shard,
+    /// MONITOR, on a link that is for nothing else; without a name.
+    Monitor,
+    /// CLIENT TRACKING ON, on the link whose reads are to be cached; without a name.
+    Invalidations,
 }
 
 impl SubscriptionKind {
@@ -40,6 +48,9 @@ impl SubscriptionKind {
             (Self::Channel, false) => "UNSUBSCRIBE",
             (Self::Pattern, false) => "PUNSUBSCRIBE",
             (Self::Shard, false) => "SUNSUBSCRIBE",
+            (Self::Monitor, _) => "MONITOR",
+            (Self::Invalidations, true) => "CLIENT TRACKING ON",
+            (Self::Invalidations, false) => "CLIENT TRACKING OFF",
         }
     }
 }
@@ -129,7 +140,9 @@ impl Subscriptions {
     /// The command for one topic, now sent.
     fn ask(&mut self, topic: Topic, subscribe: bool) -> Command {
         let mut command = Command::new(topic.0.command(subscribe));
-        command.push_arg(&topic.1);
+        if !matches!(topic.0, SubscriptionKind::Monitor | SubscriptionKind::Invalidations) {
+            command.push_arg(&topic.1);
+        }
         if let Some(standing) = self.topics.get_mut(&topic) {
             standing.asked += 1;
         }
@@ -267,6 +280,40 @@ impl<T: Copy + Default> Link<T> {
             self.push_own(cx, Owner::Subscription, &command);
         } else if !wanted {
             self.subscriptions.topics.remove(&topic);
+        }
+    }
+
+    /// What a link of this purpose listens to from its first connection on.
+    pub(super) fn want_by_purpose(&mut self) {
+        let kind = match self.purpose {
+            Purpose::Monitor => SubscriptionKind::Monitor,
+            Purpose::Tracking => SubscriptionKind::Invalidations,
+            _ => return,
+        };
+        self.subscriptions.want(&(kind, Vec::new()), true);
+    }
+
+    pub(super) fn speaks_resp3(&self) -> bool {
+        let server = self.current.as_ref().and_then(|conn| conn.server.as_ref());
+        server.is_some_and(|server| server.resp3)
+    }
+
+    /// Asks a new connection for everything that is wanted.
+    pub(super) fn subscribe_again(&mut self, cx: &mut Context<'_, T>, interrupted: bool) {
+        if self.subscriptions.is_empty() {
+            return;
+        }
+        if interrupted && self.subscriptions.has_listeners() {
+            cx.emit(self, EventKind::Gap);
+        }
+        if self.purpose == Purpose::Tracking && !self.speaks_resp3() {
+            self.subscriptions = Subscriptions::default();
+            let (kind, channel) = (SubscriptionKind::Invalidations, Vec::new());
+            let text = NO_TRACKING.to_owned();
+            return self.on_change(cx, SubscriptionChange::Refused { kind, channel, text });
+        }
+        for command in self.subscriptions.ask_all() {
+            self.push_own(cx, Owner::Subscription, &command);
         }
     }
 
