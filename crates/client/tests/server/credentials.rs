@@ -234,7 +234,8 @@ async fn while_a_provider_is_down_slow_or_panics_reconnecting_uses_what_is_still
         server = Server::start_again(port, &args);
         let begun = Instant::now();
         client.cmd("PING").run().await.unwrap();
-        assert!(begun.elapsed() < Duration::from_millis(800), "{outage}: {:?}", begun.elapsed());
+        // Much less than the 5 s that a dial without credentials waits for their provider.
+        assert!(begun.elapsed() < Duration::from_secs(3), "{outage}: {:?}", begun.elapsed());
     }
     assert!(asked.load(Ordering::Relaxed) >= 3);
 }
