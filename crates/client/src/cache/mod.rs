@@ -146,7 +146,7 @@ impl Cache {
 impl Executor for &Cache {
     type Command<R> = Cached<R>;
 
-    fn command<R>(self, name: &'static str) -> Cached<R> {
+    fn begin<R>(self, name: &'static str) -> Cached<R> {
         self.cmd(name)
     }
 }
