@@ -15,6 +15,7 @@ use crate::driver::task::Driver;
 use crate::durable::Durable;
 use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
+use crate::group::JoinGroup;
 use crate::pipeline::Pipeline;
 use crate::pubsub::{Subscribe, ToChannels};
 use crate::request::Cmd;
@@ -109,6 +110,19 @@ impl Client {
     /// All members of a sorted set and their scores, as a stream of pairs (ZSCAN).
     pub fn zscan_all<T: FromReply>(&self, key: impl AsRef<[u8]>) -> Scan<(T, f64)> {
         Scan::new(Arc::clone(&self.0), "ZSCAN", Some(key.as_ref()))
+    }
+
+    /// Joins a consumer group of a stream, which is made if it is missing, as is the stream. `.await` gives the stream of the entries that this consumer is given, their fields as
+    /// an `F`.
+    ///
+    /// Fails with what the server says (WRONGTYPE, NOPERM), or as any command.
+    pub fn consumer_group<F>(
+        &self,
+        stream: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+    ) -> JoinGroup<F> {
+        JoinGroup::new(Arc::clone(&self.0), stream.as_ref(), group.as_ref(), consumer.as_ref())
     }
 
     /// Several commands in one go.

@@ -6,6 +6,8 @@ use redial_proto::Delivery;
 pub(crate) use redial_proto::ErrorKind as CoreErrorKind;
 use redial_resp::{DecodeError, ServerError};
 
+use crate::group::StreamId;
+
 /// Why a request failed; [`Error::delivery`] says whether it ran.
 #[derive(Clone)]
 pub struct Error(Box<Repr>);
@@ -16,6 +18,7 @@ enum Repr {
     Server(ServerError),
     Decode(DecodeError),
     Config(String),
+    Entry(StreamId, DecodeError),
 }
 
 /// What went wrong.
@@ -77,6 +80,10 @@ impl Error {
         Self(Box::new(Repr::Server(ServerError::new(text))))
     }
 
+    pub(crate) fn of_entry(id: StreamId, error: DecodeError) -> Self {
+        Self(Box::new(Repr::Entry(id, error)))
+    }
+
     /// The same, of a request that may have run before.
     pub(crate) fn or_unknown(self) -> Self {
         match *self.0 {
@@ -92,7 +99,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Repr::Server(_) => ErrorKind::Server,
-            Repr::Decode(_) => ErrorKind::Decode,
+            Repr::Decode(_) | Repr::Entry(..) => ErrorKind::Decode,
             Repr::Config(_) => ErrorKind::Config,
             Repr::Core(error) => match error.kind() {
                 CoreErrorKind::Auth => ErrorKind::Auth,
@@ -117,7 +124,7 @@ impl Error {
     pub fn delivery(&self) -> Delivery {
         match &*self.0 {
             Repr::Core(error) => error.delivery(),
-            Repr::Server(_) | Repr::Decode(_) => Delivery::Answered,
+            Repr::Server(_) | Repr::Decode(_) | Repr::Entry(..) => Delivery::Answered,
             Repr::Config(_) => Delivery::NotSent,
         }
     }
@@ -134,7 +141,16 @@ impl Error {
         match &*self.0 {
             Repr::Server(error) => Some(error.code()),
             Repr::Decode(error) => error.server_error().map(ServerError::code),
-            Repr::Core(_) | Repr::Config(_) => None,
+            Repr::Core(_) | Repr::Config(_) | Repr::Entry(..) => None,
+        }
+    }
+
+    /// The entry of a stream whose fields did not fit ([`Client::consumer_group`](crate::Client::consumer_group)). It stays pending until it is acknowledged.
+    #[must_use]
+    pub fn entry(&self) -> Option<StreamId> {
+        match &*self.0 {
+            Repr::Entry(id, _) => Some(*id),
+            _ => None,
         }
     }
 }
@@ -161,6 +177,7 @@ impl fmt::Display for Error {
             Repr::Server(error) => error.fmt(f),
             Repr::Decode(error) => error.fmt(f),
             Repr::Config(text) => f.write_str(text),
+            Repr::Entry(id, error) => write!(f, "the fields of entry {id}: {error}"),
         }
     }
 }

@@ -47,7 +47,16 @@ pub struct Scan<T> {
 }
 
 /// A process as far as it can be told from another: by its `run_id`, or where that is hidden by our connection to it.
-type Place = (Option<String>, Option<i64>);
+pub(crate) type Place = (Option<String>, Option<i64>);
+
+/// Who leads now; `None` while nobody does.
+pub(crate) fn place(handle: &Handle) -> Option<Place> {
+    let state = handle.mailbox.lock();
+    state.core.server().map(|server| match &server.run_id {
+        Some(run_id) => (Some(run_id.clone()), None),
+        None => (None, server.client_id),
+    })
+}
 
 impl<T> Scan<T> {
     pub(crate) fn new(handle: Arc<Handle>, name: &'static str, key: Option<&[u8]>) -> Self {
@@ -91,11 +100,7 @@ impl<T> Scan<T> {
     }
 
     fn place(&self) -> Option<Place> {
-        let state = self.handle.mailbox.lock();
-        state.core.server().map(|server| match &server.run_id {
-            Some(run_id) => (Some(run_id.clone()), None),
-            None => (None, server.client_id),
-        })
+        place(&self.handle)
     }
 
     /// Asks for the next page, which is the first one where another server leads by now.

@@ -13,6 +13,7 @@ mod durable;
 mod entra;
 mod examples;
 mod fake;
+mod groups;
 mod hints;
 mod hostile;
 mod once;
