@@ -65,6 +65,8 @@ mod url;
 
 pub use redial_commands as commands;
 pub use redial_commands::ToArg;
+#[cfg(feature = "derive")]
+pub use redial_derive::FromReply;
 pub use redial_proto::{
     AzureEvent, AzureEventKind, AzureEvents, ConnId, Credentials, Delivery, Endpoint, Event,
     EventKind, Grant, Lineage, LinkId, Liveness, Maintenance, Protocol, Purpose, QueueLimits,

@@ -90,3 +90,104 @@ pub trait Queue<'a, R>: Complete<Command = Queued<'a, R>> {
 }
 
 impl<'a, R, T: Complete<Command = Queued<'a, R>>> Queue<'a, R> for T {}
+
+/// What does not compile, each beside a line that does.
+///
+/// An option twice, or two that exclude each other:
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.set("k", "v").ex(3).px(3).await;
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.set("k", "v").nx().xx().await;
+/// }
+/// ```
+/// ```
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.set("k", "v").ex(3).nx().await;
+///     let _ = client.set("k", "v").nx().ex(3).await;
+/// }
+/// ```
+///
+/// An option behind what has to come last:
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zadd("z").member(1, "a").nx().await;
+/// }
+/// ```
+/// ```
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zadd("z").nx().member(1, "a").member(2, "b").await;
+/// }
+/// ```
+///
+/// An option that goes with another one only:
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.bitcount("k").unit(redial::commands::BitUnit::Bit).await;
+/// }
+/// ```
+/// ```
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.bitcount("k").range(0, -1).unit(redial::commands::BitUnit::Bit).await;
+/// }
+/// ```
+///
+/// A command that lacks something, awaited or queued:
+/// ```compile_fail,E0277
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zadd("z").nx().await;
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// fn f(mut pipeline: redial::Pipeline) {
+///     let _ = pipeline.geosearch::<Vec<String>>("g").frommember("m").queue();
+/// }
+/// ```
+/// ```
+/// use redial::{commands::Unit, prelude::*};
+/// fn f(mut pipeline: redial::Pipeline) {
+///     let _ = pipeline.geosearch::<Vec<String>>("g").asc().frommember("m").byradius(1, Unit::Km).queue();
+/// }
+/// ```
+///
+/// What sets a connection's state, on one that is shared:
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.select(3).await;
+/// }
+/// ```
+/// ```
+/// use redial::prelude::*;
+/// async fn f(own: redial::Dedicated) {
+///     let _ = own.select(3).await;
+/// }
+/// ```
+///
+/// Text where a number belongs, and bytes where several keys do:
+/// ```compile_fail,E0277
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.expire("k", "30").await;
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.del(b"key".to_vec()).await;
+/// }
+/// ```
+#[cfg(doctest)]
+struct Refused;

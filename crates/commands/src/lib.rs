@@ -17,6 +17,8 @@ mod builder;
 mod generated;
 mod replies;
 
+pub use redial_resp::Element;
+
 pub use crate::arg::{Integer, Number, Row, ToArg};
 pub use crate::builder::{
     Complete, Draft, Executor, Given, Growing, Needed, Open, OwnConnection, Used,

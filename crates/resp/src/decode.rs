@@ -63,6 +63,15 @@ pub trait FromReply: Sized {
     fn vec_from_reply(reply: Element<'_>) -> Result<Vec<Self>, DecodeError> {
         collections::vec_of_elements(&reply)
     }
+
+    /// Builds it unless there is none. What a missing hash answers is not null but empty.
+    #[doc(hidden)]
+    fn option_from_reply(reply: Element<'_>) -> Result<Option<Self>, DecodeError> {
+        match reply.value {
+            Value::Null => Ok(None),
+            _ => Self::from_reply(reply).map(Some),
+        }
+    }
 }
 
 /// A reply did not become what was asked.
@@ -154,10 +163,7 @@ impl std::error::Error for DecodeError {
 
 impl<T: FromReply> FromReply for Option<T> {
     fn from_reply(reply: Element<'_>) -> Result<Self, DecodeError> {
-        match reply.value {
-            Value::Null => Ok(None),
-            _ => T::from_reply(reply).map(Some),
-        }
+        T::option_from_reply(reply)
     }
 }
 

@@ -5,9 +5,22 @@ use std::time::Duration;
 
 use redial::commands::{BitOverflow, NO_KEYS, RoleInfo, Side, StreamEntry, Unit};
 use redial::prelude::*;
-use redial::{Client, ErrorKind, Outcomes, Protocol};
+use redial::{Client, ErrorKind, FromReply, Outcomes, Protocol};
 
 use crate::process::Server;
+
+#[derive(Debug, PartialEq, FromReply)]
+#[redial(rename_all = "kebab-case")]
+pub(crate) struct User<T = Option<(String, u8)>> {
+    /// Documented.
+    first_name: String,
+    #[redial(rename = "years")]
+    pub age: u32,
+    email: Option<String>,
+    #[redial(default)]
+    visits: u64,
+    more: T,
+}
 
 #[tokio::test]
 async fn a_command_is_the_same_on_client_pipeline_transaction_and_dedicated_connection() {
@@ -170,4 +183,25 @@ async fn required_arguments_may_come_by_name_and_blocking_commands_wait() {
     assert_eq!(own.wait(0, 10).await.unwrap(), 0);
     let error = client.cmd::<()>("SELECT").arg(3).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+}
+
+#[tokio::test]
+async fn a_struct_is_made_of_a_hash() {
+    let server = Server::start(&[]);
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let builder = Client::builder(&server.url()).unwrap().protocol(protocol);
+        let client = builder.connect().await.unwrap();
+        client.del(["u"]).await.unwrap();
+        assert_eq!(client.hgetall::<Option<User>>("u").await.unwrap(), None);
+        client.hset("u", [("first-name", "Ann"), ("other", "x")]).await.unwrap();
+        let error = client.hgetall::<User>("u").await.unwrap_err();
+        assert!(error.to_string().contains("the field `years`"), "{error}");
+        client.hset("u", [("years", 41)]).await.unwrap();
+        let ann: Option<User<Option<u8>>> = client.hgetall("u").await.unwrap();
+        let expected =
+            User { first_name: "Ann".to_owned(), age: 41, email: None, visits: 0, more: None };
+        assert_eq!(ann, Some(expected));
+        client.hset("u", [("years", "many")]).await.unwrap();
+        assert_eq!(client.hgetall::<User>("u").await.unwrap_err().kind(), ErrorKind::Decode);
+    }
 }

@@ -11,6 +11,7 @@ mod stream;
 mod text;
 
 pub use self::client::ClientInfo;
+pub use self::fields::Fields;
 pub use self::scan::ScanPage;
 pub use self::scripting::{Function, FunctionLibrary};
 pub use self::server::{AclLogEntry, AclUser, LatencyEvent, LoggedCommand, ModuleInfo, RoleInfo};

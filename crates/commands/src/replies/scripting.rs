@@ -37,7 +37,7 @@ impl FromReply for FunctionLibrary {
             name: fields.get("library_name")?,
             engine: fields.get("engine")?,
             functions: fields.get("functions")?,
-            code: fields.maybe("library_code")?,
+            code: fields.get("library_code")?,
         })
     }
 }
@@ -47,7 +47,7 @@ impl FromReply for Function {
         let fields = Fields::of(&reply)?;
         Ok(Self {
             name: fields.get("name")?,
-            description: fields.maybe("description")?,
+            description: fields.get("description")?,
             flags: fields.get("flags")?,
         })
     }

@@ -143,7 +143,7 @@ impl FromReply for AclUser {
             commands: fields.get("commands")?,
             keys: fields.get("keys")?,
             channels: fields.get("channels")?,
-            selectors: fields.maybe("selectors")?,
+            selectors: fields.get("selectors")?,
         })
     }
 }
@@ -191,7 +191,7 @@ impl FromReply for ModuleInfo {
         Ok(Self {
             name: fields.get("name")?,
             version: fields.get("ver")?,
-            path: fields.maybe("path")?,
+            path: fields.get("path")?,
         })
     }
 }

@@ -187,11 +187,11 @@ impl FromReply for StreamInfo {
             length: fields.get("length")?,
             groups: fields.get("groups")?,
             last_generated_id: fields.get("last-generated-id")?,
-            max_deleted_entry_id: fields.maybe("max-deleted-entry-id")?,
-            entries_added: fields.maybe("entries-added")?,
-            recorded_first_entry_id: fields.maybe("recorded-first-entry-id")?,
-            first_entry: fields.maybe("first-entry")?,
-            last_entry: fields.maybe("last-entry")?,
+            max_deleted_entry_id: fields.get("max-deleted-entry-id")?,
+            entries_added: fields.get("entries-added")?,
+            recorded_first_entry_id: fields.get("recorded-first-entry-id")?,
+            first_entry: fields.get("first-entry")?,
+            last_entry: fields.get("last-entry")?,
         })
     }
 }
@@ -204,8 +204,8 @@ impl FromReply for StreamGroup {
             consumers: fields.get("consumers")?,
             pending: fields.get("pending")?,
             last_delivered_id: fields.get("last-delivered-id")?,
-            entries_read: fields.maybe("entries-read")?,
-            lag: fields.maybe("lag")?,
+            entries_read: fields.get("entries-read")?,
+            lag: fields.get("lag")?,
         })
     }
 }
@@ -217,7 +217,7 @@ impl FromReply for StreamConsumer {
             name: fields.get("name")?,
             pending: fields.get("pending")?,
             idle: fields.get("idle")?,
-            inactive: fields.maybe("inactive")?,
+            inactive: fields.get("inactive")?,
         })
     }
 }
