@@ -40,6 +40,7 @@ struct World {
     grant: Option<Grant>,
     questions: usize,
     dials: usize,
+    fenced: u64,
 }
 
 impl World {
@@ -59,6 +60,7 @@ impl World {
             grant: None,
             questions: 0,
             dials: 0,
+            fenced: 0,
         };
         world.input(Input::Connect);
         world
@@ -128,6 +130,7 @@ impl World {
                     ("MULTI", true) => Some("+OK\r\n".into()),
                     ("EXEC", true) => {
                         socket.fences = false;
+                        self.fenced += 1;
                         let told = "id=7 flags=N qbuf=0 tot-net-in=1000000";
                         Some(format!("*2\r\n${}\r\n{told}\r\n:1\r\n", told.len()))
                     }
@@ -215,7 +218,6 @@ fn usual(words: &str, run_id: &str) -> Option<String> {
         "CLIENT ID" => ":7\r\n".into(),
         "PING" => "+PONG\r\n".into(),
         _ if words.starts_with("CLIENT SETINFO") => "+OK\r\n".into(),
-        _ if words.starts_with("CLIENT MAINT_NOTIFICATIONS") => "-ERR unknown\r\n".into(),
         _ if words.starts_with("CLIENT MAINT_NOTIFICATIONS") => "-ERR unknown\r\n".into(),
         _ if words.starts_with("CLIENT LIST ID") => bulk(String::new()),
         _ => return None,
@@ -391,4 +393,33 @@ fn what_ran_once_has_run_whatever_becomes_of_sending_it_again() {
     // The server says that the connection is gone, and that it took what was on it.
     world.pass(Duration::from_secs(11));
     assert_eq!(world.delivery(1), Some(Delivery::Ran));
+}
+
+#[test]
+fn what_a_lost_connection_left_in_a_server_is_ended_before_the_next_is_used_there() {
+    let mut world = World::new(|_| {});
+    world.run();
+    for (run_id, fenced) in [("one", 1), ("another", 1)] {
+        world.submit("INCR n", fenced, &RequestOptions::default());
+        let lost = world.socket("INCR n").conn;
+        world.run_id = run_id;
+        world.input(Input::Closed(lost, None));
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.fenced, fenced, "after the connection to `one`, {run_id} answered");
+    }
+}
+
+#[test]
+fn what_is_sent_again_keeps_its_order_also_behind_what_was_refused() {
+    let mut world = World::new(|_| {});
+    world.run();
+    for (token, line) in [(1, "GET a"), (2, "GET b"), (3, "GET c")] {
+        world.submit(line, token, &RequestOptions::default());
+    }
+    let lost = world.socket("GET c").conn;
+    world.reply(lost, "-LOADING later\r\n");
+    world.run_id = "another";
+    world.input(Input::Closed(lost, None));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.socket("GET c").asked, ["GET a", "GET b", "GET c"]);
 }
