@@ -16,6 +16,7 @@ use crate::durable::Durable;
 use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
 use crate::group::JoinGroup;
+use crate::monitor::OpenMonitor;
 use crate::pipeline::Pipeline;
 use crate::pubsub::{Subscribe, ToChannels};
 use crate::request::Cmd;
@@ -161,6 +162,22 @@ impl Client {
     }
 
     /// As [`Self::subscribe`], to all channels that match a glob pattern.
+    ///
+    /// Keyspace notifications come this way, from a server whose `notify-keyspace-events` has them on
+    /// (<https://redis.io/docs/latest/develop/use/keyspace-notifications/>):
+    ///
+    /// ```no_run
+    /// # async fn example(client: redial::Client) -> Result<(), redial::Error> {
+    /// client.cmd("CONFIG SET").arg("notify-keyspace-events").arg("Kg$x").run().await?;
+    /// let mut users = client.psubscribe("__keyspace@0__:user:*").await?;
+    /// while let Some(received) = users.next().await {
+    ///     if let Some(message) = received.message() {
+    ///         println!("{:?} {:?}", message.channel, message.payload); // __keyspace@0__:user:7 set
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn psubscribe(&self, patterns: impl ToChannels) -> Subscribe {
         Subscribe::new(Arc::clone(&self.0), SubscriptionKind::Pattern, patterns)
     }
@@ -175,6 +192,13 @@ impl Client {
     /// Fails where the server refuses (RESP2, ACL), does not answer within the request timeout, or the client was ended.
     pub fn cache(&self) -> OpenCache {
         OpenCache::new(Arc::clone(&self.0))
+    }
+
+    /// Opens a stream of every command that the server runs, for whomever (MONITOR). `.await` gives it, once the server has agreed.
+    ///
+    /// Fails where the server refuses (ACL), does not answer within the request timeout, or the client was ended.
+    pub fn monitor(&self) -> OpenMonitor {
+        OpenMonitor::new(Arc::clone(&self.0))
     }
 
     /// What happens on the connections, from now on.

@@ -16,6 +16,7 @@ mod fake;
 mod groups;
 mod hints;
 mod hostile;
+mod monitor;
 mod once;
 mod options;
 mod outages;

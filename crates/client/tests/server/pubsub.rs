@@ -314,3 +314,33 @@ async fn a_shard_that_the_server_takes_away_is_asked_for_again_and_announced() {
     assert_eq!(next(&mut subscription).await, "interrupted");
     assert_eq!(next(&mut subscription).await, "resumed");
 }
+
+#[tokio::test]
+async fn keyspace_notifications_are_ordinary_messages() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    client.cmd("CONFIG SET").arg("notify-keyspace-events").arg("KEA").run().await.unwrap();
+    let mut events = client.subscribe("__keyevent@0__:expired").await.unwrap();
+    events.psubscribe("__keyspace@0__:user:*").await.unwrap();
+    client.cmd("SET").arg("user:7").arg("ann").arg("PX").arg(1).run().await.unwrap();
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|last| last != "__keyevent@0__:expired user:7") {
+        // Reading a key that is over makes the server notice.
+        client.cmd("GET").arg("user:7").run().await.unwrap();
+        let next = tokio::time::timeout(Duration::from_millis(20), events.next()).await;
+        if let Ok(Some(Received::Message(message))) = next {
+            let text = [&message.channel[..], b" ", &message.payload].concat();
+            heard.push(String::from_utf8(text).unwrap());
+        }
+    }
+    heard.sort();
+    assert_eq!(
+        heard,
+        [
+            "__keyevent@0__:expired user:7",
+            "__keyspace@0__:user:7 expire",
+            "__keyspace@0__:user:7 expired",
+            "__keyspace@0__:user:7 set",
+        ]
+    );
+}
