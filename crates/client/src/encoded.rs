@@ -4,22 +4,28 @@ use redial_commands::ToArg;
 use redial_proto::Class;
 use redial_resp::Command;
 
-use crate::buffers;
-
-const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
-
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
-    pub(crate) encoded: Vec<u8>,
+    /// Those that are sealed as encoded, a transaction's behind its MULTI; and the last one, while it is being built.
+    run: Option<Command>,
+    last: Last,
     pub(crate) sealed: Vec<Sealed>,
     /// All of them are to be one run of bytes.
     is_transaction: bool,
     /// Name and class of the last one whose name says all: pipelines repeat themselves.
     known: (Vec<u8>, Class),
-    /// The one that arguments are still added to.
-    pub(crate) open: Option<Command>,
+}
+
+/// What the last command of the run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Sealed,
+    /// Arguments are still added to it.
+    Open,
+    /// The same, and it is none of the others unless it is kept.
+    Draft,
 }
 
 /// A command that is complete.
@@ -59,90 +65,68 @@ impl Commands {
         std::mem::replace(self, empty)
     }
 
-    /// Adds a command that was built elsewhere; gives its place.
-    pub(crate) fn add(&mut self, command: Command) -> usize {
-        self.close();
-        let place = self.sealed.len();
-        let buffer = self.seal(command);
-        buffers::keep(buffer);
-        place
+    /// The encoded ones, one behind the other.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        self.run.as_ref().map(Command::run).unwrap_or_default()
     }
 
     pub(crate) fn begin(&mut self, name: &str) {
-        let next = match self.open.take() {
-            None => buffers::command(name),
-            Some(command) => Command::with_buffer(self.seal(command), name),
-        };
-        self.open = Some(next);
+        self.close();
+        self.build(name);
+        self.last = Last::Open;
     }
 
-    /// Completes a command; gives its buffer for the next.
-    fn seal(&mut self, command: Command) -> Vec<u8> {
-        self.open_transaction();
-        let sealed = match (self.check(&command), command.as_contiguous()) {
-            (Err(error), _) => Sealed::Refused(error),
-            (Ok(class), Some(bytes)) if self.is_transaction || !class.is(Class::BLOCKING) => {
-                self.encoded.extend_from_slice(bytes);
-                Sealed::Encoded { len: bytes.len(), class: with_options(&command, class) }
-            }
-            (Ok(class), None) if self.is_transaction => {
-                let begin = self.encoded.len();
-                for piece in command.pieces() {
-                    self.encoded.extend_from_slice(piece.as_ref());
-                }
-                let len = self.encoded.len() - begin;
-                Sealed::Encoded { len, class: with_options(&command, class) }
-            }
-            (Ok(_), _) => {
-                self.sealed.push(Sealed::Whole(Box::new(command)));
-                return Vec::new();
-            }
-        };
-        self.sealed.push(sealed);
-        command.into_buffer()
+    /// Begins a command that is dropped, unless it is kept.
+    pub(crate) fn begin_draft(&mut self, name: &str) {
+        self.close();
+        self.build(name);
+        self.last = Last::Draft;
     }
 
-    fn open_transaction(&mut self) {
-        if self.is_transaction && self.encoded.is_empty() {
-            self.encoded.extend_from_slice(MULTI);
-        }
+    /// Completes a draft; gives its place.
+    pub(crate) fn keep_draft(&mut self) -> usize {
+        self.last = Last::Open;
+        self.close();
+        self.sealed.len().saturating_sub(1)
     }
 
-    fn check(&mut self, command: &Command) -> Result<Class, redial_proto::Error> {
-        let (name, class) = &self.known;
-        if command.name() == name.as_slice() && command.too_large().is_none() {
-            return Ok(*class);
+    /// Adds an argument to the last command; before the first it belongs to one without a name, which the server will refuse.
+    pub(crate) fn arg(&mut self, arg: impl ToArg) {
+        if self.last != Last::Open {
+            self.begin("");
         }
-        let class = redial_proto::check(command)?;
-        if !class.is(Class::CONTAINER) {
-            self.known.0.clear();
-            self.known.0.extend_from_slice(command.name());
-            self.known.1 = class;
+        arg.write_to(self.building());
+    }
+
+    /// The last command.
+    pub(crate) fn building(&mut self) -> &mut Command {
+        self.run.get_or_insert_with(|| Command::new("MULTI"))
+    }
+
+    fn build(&mut self, name: &str) {
+        if self.run.is_some() || self.is_transaction {
+            self.building().begin_next(name);
+        } else {
+            self.run = Some(Command::new(name));
         }
-        Ok(class)
     }
 
     /// Completes the last one.
     pub(crate) fn close(&mut self) {
-        if let Some(command) = self.open.take() {
-            let buffer = self.seal(command);
-            buffers::keep(buffer);
+        let (last, Some(command)) = (std::mem::take(&mut self.last), &mut self.run) else { return };
+        match last {
+            Last::Sealed => {}
+            Last::Draft => drop(command.take_last()),
+            Last::Open => {
+                let sealed = seal(command, &mut self.known, self.is_transaction);
+                self.sealed.push(sealed);
+            }
         }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.sealed.len() + usize::from(self.open.is_some())
-    }
-
-    /// Adds an argument to the last command; before the first it belongs to one without a name, which the server will refuse.
-    pub(crate) fn arg(&mut self, arg: impl ToArg) {
-        if self.open.is_none() {
-            self.begin("");
-        }
-        if let Some(command) = &mut self.open {
-            arg.write_to(command);
-        }
+        self.sealed.len() + usize::from(self.last == Last::Open)
     }
 
     /// Completes a transaction, and says what holds for all of it.
@@ -151,8 +135,7 @@ impl Commands {
     /// One of its commands can't be sent; then none may be.
     pub(crate) fn close_transaction(&mut self) -> Result<Class, redial_proto::Error> {
         self.close();
-        self.open_transaction();
-        self.encoded.extend_from_slice(EXEC);
+        self.building().begin_next("EXEC");
         let mut all = Class::READ.in_transaction_with(Class::READ);
         for command in &self.sealed {
             match command {
@@ -163,6 +146,38 @@ impl Commands {
         }
         Ok(all)
     }
+}
+
+/// Completes the last command of a run; what can't stay there is taken out.
+fn seal(command: &mut Command, known: &mut (Vec<u8>, Class), is_transaction: bool) -> Sealed {
+    match check(command, known) {
+        Err(error) => {
+            command.take_last();
+            Sealed::Refused(error)
+        }
+        Ok(class)
+            if is_transaction
+                || (!class.is(Class::BLOCKING) && command.as_contiguous().is_some()) =>
+        {
+            let len = command.encoded_len();
+            Sealed::Encoded { len, class: with_options(command, class) }
+        }
+        Ok(_) => Sealed::Whole(Box::new(command.take_last())),
+    }
+}
+
+fn check(command: &Command, known: &mut (Vec<u8>, Class)) -> Result<Class, redial_proto::Error> {
+    let (name, class) = known;
+    if command.name() == name.as_slice() && command.too_large().is_none() {
+        return Ok(*class);
+    }
+    let found = redial_proto::check(command)?;
+    if !found.is(Class::CONTAINER) {
+        name.clear();
+        name.extend_from_slice(command.name());
+        *class = found;
+    }
+    Ok(found)
 }
 
 /// What a command's options leave of its class.

@@ -191,11 +191,11 @@ enum State {
 
 impl PipelineRequest {
     fn submit(&mut self, commands: &Commands, options: &RequestOptions) -> Token {
-        let Commands { encoded, sealed, .. } = commands;
+        let sealed = &commands.sealed;
         self.handle.mailbox.with(|state| {
             let token = state.slots.wait_batch(sealed.len());
             let Some(batch) = state.slots.batch(token) else { return token };
-            let mut encoded = encoded.as_slice();
+            let mut encoded = commands.encoded();
             for run in sealed.chunk_by(|one, next| one.is_encoded() && next.is_encoded()) {
                 let token = token.nth(batch.noted());
                 match run {

@@ -7,7 +7,6 @@ use std::ops::Deref;
 use redial_commands::Draft;
 use redial_resp::{Command, DecodeError, Element, Frame, FromReply, ServerError};
 
-use crate::buffers;
 use crate::encoded::Commands;
 use crate::error::Error;
 use crate::pipeline::OwnedReply;
@@ -16,20 +15,21 @@ use crate::pipeline::OwnedReply;
 #[must_use = "a command is not in the pipeline before `queue()`"]
 #[derive(Debug)]
 pub struct Queued<'a, R> {
+    /// With this command as a draft.
     commands: &'a mut Commands,
-    command: Command,
     reply: PhantomData<fn() -> R>,
 }
 
 impl<'a, R> Queued<'a, R> {
     pub(crate) fn new(commands: &'a mut Commands, name: &str) -> Self {
-        Self { commands, command: buffers::command(name), reply: PhantomData }
+        commands.begin_draft(name);
+        Self { commands, reply: PhantomData }
     }
 
     /// Puts it behind the others. What it answers is in the place that is given.
     #[expect(clippy::must_use_candidate, reason = "not every reply is of interest")]
     pub fn queue(self) -> Slot<R> {
-        Slot { place: self.commands.add(self.command), reply: PhantomData }
+        Slot { place: self.commands.keep_draft(), reply: PhantomData }
     }
 }
 
@@ -37,12 +37,11 @@ impl<'a, R> Draft for Queued<'a, R> {
     type Of<T> = Queued<'a, T>;
 
     fn answering<T>(self) -> Queued<'a, T> {
-        let Self { commands, command, .. } = self;
-        Queued { commands, command, reply: PhantomData }
+        Queued { commands: self.commands, reply: PhantomData }
     }
 
     fn command_mut(&mut self) -> &mut Command {
-        &mut self.command
+        self.commands.building()
     }
 }
 

@@ -130,7 +130,7 @@ impl Mailbox {
         waker: &Waker,
     ) -> Result<(Token, RequestId), redial_proto::Error> {
         let class = commands.close_transaction()?;
-        let (encoded, count) = (commands.encoded.as_slice(), commands.len() as u32);
+        let (encoded, count) = (commands.encoded(), commands.len() as u32);
         self.submit_as(waker, |core, token| {
             core.submit_transaction(encoded, count, class, token, options)
         })
