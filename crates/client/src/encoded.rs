@@ -13,8 +13,6 @@ pub(crate) struct Commands {
     pub(crate) sealed: Vec<Sealed>,
     /// All of them are to be one run of bytes.
     is_transaction: bool,
-    /// Name and class of the last one whose name says all: pipelines repeat themselves.
-    known: (Vec<u8>, Class),
 }
 
 /// What the last command of the run is.
@@ -118,7 +116,7 @@ impl Commands {
             Last::Sealed => {}
             Last::Draft => drop(command.take_last()),
             Last::Open => {
-                let sealed = seal(command, &mut self.known, self.is_transaction);
+                let sealed = seal(command, self.is_transaction);
                 self.sealed.push(sealed);
             }
         }
@@ -149,8 +147,8 @@ impl Commands {
 }
 
 /// Completes the last command of a run; what can't stay there is taken out.
-fn seal(command: &mut Command, known: &mut (Vec<u8>, Class), is_transaction: bool) -> Sealed {
-    match check(command, known) {
+fn seal(command: &mut Command, is_transaction: bool) -> Sealed {
+    match redial_proto::check(command) {
         Err(error) => {
             command.take_last();
             Sealed::Refused(error)
@@ -164,20 +162,6 @@ fn seal(command: &mut Command, known: &mut (Vec<u8>, Class), is_transaction: boo
         }
         Ok(_) => Sealed::Whole(Box::new(command.take_last())),
     }
-}
-
-fn check(command: &Command, known: &mut (Vec<u8>, Class)) -> Result<Class, redial_proto::Error> {
-    let (name, class) = known;
-    if command.name() == name.as_slice() && command.too_large().is_none() {
-        return Ok(*class);
-    }
-    let found = redial_proto::check(command)?;
-    if !found.is(Class::CONTAINER) {
-        name.clear();
-        name.extend_from_slice(command.name());
-        *class = found;
-    }
-    Ok(found)
 }
 
 /// What a command's options leave of its class.

@@ -299,6 +299,19 @@ impl Command {
         self.args().next().unwrap_or_default()
     }
 
+    /// The first word of the name where that is the whole of a look: at most eight bytes, the first in
+    /// the lowest place, zeros behind the last.
+    #[inline]
+    pub fn short_name(&self) -> Option<u64> {
+        let [_, _, b'\r', b'\n', b'$', digit @ b'1'..=b'8', b'\r', b'\n', name @ ..] =
+            self.buf.get(self.start..)?.first_chunk::<16>()?
+        else {
+            return None;
+        };
+        let unused = 8 * u32::from(b'8' - digit);
+        Some(u64::from_le_bytes(*name.first_chunk()?) << unused >> unused)
+    }
+
     /// All arguments in order, the words of the name included.
     pub fn args(&self) -> Args<'_> {
         let first = self.last_digit() + 3 - self.start;

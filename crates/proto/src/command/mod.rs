@@ -65,7 +65,8 @@ impl Class {
     #[must_use]
     #[inline]
     pub fn of(command: &Command) -> Self {
-        let class = table::lookup(command.name());
+        let short = command.short_name().map(table::lookup_short);
+        let class = short.unwrap_or_else(|| table::lookup(command.name()));
         if class.is(Self::CONTAINER) {
             return command
                 .args()
@@ -97,6 +98,7 @@ impl Body<'_> {
 ///
 /// # Errors
 /// It changes connection state, or an argument is too large. Delivery: NotSent.
+#[inline]
 pub fn check(command: &Command) -> Result<Class, Error> {
     let class = Class::of(command);
     if class.is(Class::STATE) {

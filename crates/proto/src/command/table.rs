@@ -50,30 +50,26 @@ const EMPTY: u8 = u8::MAX;
 
 static INDEX: [u8; SLOTS] = index();
 
-/// A name in upper case, packed so that two are compared in three steps. Bit 5 tells the cases apart; that it also folds a few control
-/// characters onto digits does no harm, since no server knows such a command.
+/// A name in upper case, packed so that two are compared in three steps.
 type Key = [u64; 3];
+
+/// Bit 5 tells the cases apart; that clearing it also folds a few control characters onto digits does no harm, since no server knows such a
+/// command.
+const UPPER_CASE: u64 = 0xdfdf_dfdf_dfdf_dfdf;
 
 static KEYS: [(Key, Class); NAMES.len()] = keys();
 
 const fn key(name: &[u8]) -> Option<Key> {
-    let mut key = [0; 3];
-    let mut i = 0;
-    if name.len() <= 8 {
-        while i < name.len() {
-            key[0] = key[0] << 8 | (name[i] & 0xdf) as u64;
-            i += 1;
-        }
-        return Some(key);
-    }
-    if name.len() > 24 {
+    if name.len() > size_of::<Key>() {
         return None;
     }
+    let mut key: Key = [0; 3];
+    let mut i = 0;
     while i < name.len() {
-        key[i / 8] |= ((name[i] & 0xdf) as u64) << (i % 8 * 8);
+        key[i / 8] |= (name[i] as u64) << (i % 8 * 8);
         i += 1;
     }
-    Some(key)
+    Some([key[0] & UPPER_CASE, key[1] & UPPER_CASE, key[2] & UPPER_CASE])
 }
 
 const fn keys() -> [(Key, Class); NAMES.len()] {
@@ -109,7 +105,17 @@ const fn index() -> [u8; SLOTS] {
 }
 
 pub(super) fn lookup(name: &[u8]) -> Class {
-    let Some(key) = key(name) else { return Class::default() };
+    key(name).map_or_else(Class::default, find)
+}
+
+/// The same for a name that is packed already ([`Command::short_name`](redial_resp::Command::short_name)).
+#[inline]
+pub(super) fn lookup_short(name: u64) -> Class {
+    find([name & UPPER_CASE, 0, 0])
+}
+
+#[inline]
+fn find(key: Key) -> Class {
     let mut at = slot(key);
     while let Some((known, class)) = INDEX.get(at).and_then(|i| KEYS.get(usize::from(*i))) {
         if *known == key {
@@ -181,6 +187,8 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use redial_resp::Command;
+
     use super::*;
 
     #[test]
@@ -189,6 +197,8 @@ mod tests {
         assert!(NAMES.iter().all(|(name, _)| key(name).is_some()));
         for (name, class) in NAMES {
             assert_eq!(lookup(name), *class, "{}", String::from_utf8_lossy(name));
+            assert_eq!(Class::of(&Command::new(name)), *class);
+            assert_eq!(Class::of(&Command::new(name.to_ascii_lowercase())), *class);
         }
         assert!(
             NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0),

@@ -224,3 +224,23 @@ fn what_is_not_taken_out_is_copied_if_it_is_large_and_dropped_if_it_is_too_large
     assert_eq!(all.too_large(), None);
     assert!(all.run() == expected);
 }
+
+#[test]
+fn a_short_name_is_its_bytes_and_nothing_behind_them() {
+    let packed = |name: &str, arg: &[u8]| {
+        let mut command = Command::new(name);
+        command.push_arg(arg);
+        command.short_name()
+    };
+    assert_eq!(packed("GET", b"key"), Some(u64::from_le_bytes(*b"GET\0\0\0\0\0")));
+    assert_eq!(packed("EVALSHA2", b""), Some(u64::from_le_bytes(*b"EVALSHA2")));
+    assert_eq!(packed("c", b""), Some(u64::from(b'c')));
+    assert_eq!(packed("CONFIG GET", b""), Some(u64::from_le_bytes(*b"CONFIG\0\0")));
+    assert_eq!(packed("", b""), None);
+    assert_eq!(packed("SUBSCRIBE", b""), None);
+    assert_eq!(
+        Command::new("PING").clone().short_name(),
+        None,
+        "there are no eight bytes to look at"
+    );
+}
