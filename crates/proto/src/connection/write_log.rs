@@ -45,6 +45,7 @@ impl WriteLog {
         (self.end() - self.start) as usize
     }
 
+    #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         if self.tail.len() + bytes.len() > self.tail.capacity() {
             self.grow(bytes.len());
@@ -59,6 +60,7 @@ impl WriteLog {
         self.sealed.push_back(bytes);
     }
 
+    #[inline]
     pub(crate) fn append_body(&mut self, body: Body<'_>) {
         match body {
             Body::Command(command) => self.append_command(command),
@@ -66,10 +68,15 @@ impl WriteLog {
         }
     }
 
+    #[inline]
     pub(crate) fn append_command(&mut self, command: &Command) {
-        if let Some(bytes) = command.as_contiguous() {
-            return self.append(bytes);
+        match command.as_contiguous() {
+            Some(bytes) => self.append(bytes),
+            None => self.append_pieces(command),
         }
+    }
+
+    fn append_pieces(&mut self, command: &Command) {
         for piece in command.pieces() {
             match piece {
                 Piece::Inline(bytes) => self.append(bytes),

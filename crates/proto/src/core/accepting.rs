@@ -220,6 +220,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         }
     }
 
+    #[inline]
     fn accept(
         &mut self,
         entry: Entry<T>,

@@ -113,6 +113,7 @@ impl Hints {
         self.at_least(now, CONDEMN_AFTER, usual)
     }
 
+    #[inline]
     pub(crate) fn request_timeout(&self, now: Time, usual: Duration) -> Duration {
         self.at_least(now, REQUEST_TIMEOUT, usual)
     }

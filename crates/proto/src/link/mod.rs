@@ -293,6 +293,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Takes a request if it can be written now.
+    #[inline]
     pub(crate) fn write_at_once(&mut self, entry: Entry<T>, body: Body<'_>) -> bool {
         let Some(in_flight) = self.way(&entry) else { return false };
         in_flight.push(entry, body);

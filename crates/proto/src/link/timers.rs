@@ -59,6 +59,7 @@ impl TimerTable {
     }
 
     /// Sets it if it would fire later than `at`, or not at all.
+    #[inline]
     pub(crate) fn set_no_later(&mut self, timer: Timer, at: Time) {
         let slot = self.slot(timer);
         *slot = (*slot).min(at);
