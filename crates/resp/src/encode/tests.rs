@@ -226,6 +226,7 @@ fn what_is_not_taken_out_is_copied_if_it_is_large_and_dropped_if_it_is_too_large
 }
 
 #[test]
+#[expect(clippy::redundant_clone, reason = "a copy is what is looked at")]
 fn a_short_name_is_its_bytes_and_nothing_behind_them() {
     let packed = |name: &str, arg: &[u8]| {
         let mut command = Command::new(name);
