@@ -300,7 +300,11 @@ async fn a_large_upload_over_a_slow_line_is_no_silence() {
     }
     let authority = Authority::new();
     let server = serve(&authority, &authority.issue(&["localhost"]), &[]);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // What the line's end keeps in a buffer has been acknowledged, and takes its time to the server all the same.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(256 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(16).unwrap();
     let port = listener.local_addr().unwrap().port();
     let backend = server.port;
     tokio::spawn(async move {
