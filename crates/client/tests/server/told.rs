@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::process::Server;
 
 /// How long callers write.
-const FOR: Duration = Duration::from_secs(3);
+const FOR: Duration = Duration::from_millis(1500);
 
 /// What happens to the server: from one command to the next some milliseconds pass.
 const TROUBLE: &[&[&str]] = &[
@@ -124,7 +124,7 @@ async fn what_callers_are_told_is_what_the_server_has() {
     let told = Told::default();
     let until = Instant::now() + FOR;
     let mut callers = Vec::new();
-    for caller in 0..24 {
+    for caller in 0..8 {
         let (client, durable, told) = (client.clone(), durable.clone(), told.clone());
         callers.push(tokio::spawn(async move {
             while Instant::now() < until {
