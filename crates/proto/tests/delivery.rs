@@ -423,3 +423,18 @@ fn what_is_sent_again_keeps_its_order_also_behind_what_was_refused() {
     world.pass(Duration::from_secs(1));
     assert_eq!(world.socket("GET c").asked, ["GET a", "GET b", "GET c"]);
 }
+
+#[test]
+fn what_a_client_that_ended_left_in_a_server_is_ended_before_it_is_used_again() {
+    let mut world = World::new(|_| {});
+    world.run();
+    world.submit("INCR n", 1, &RequestOptions::default());
+    world.input(Input::Disconnect);
+    world.input(Input::Connect);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.fenced, 1, "with a request in flight");
+    world.input(Input::Disconnect);
+    world.input(Input::Connect);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.fenced, 1, "with nothing in flight");
+}

@@ -388,12 +388,13 @@ impl<T: Copy + Default> Link<T> {
             // With nothing in flight there is nothing that must not be delivered late.
             let reset = !old.in_flight.is_empty();
             cx.outputs.push_back(Output::Close { conn: old.id, reset });
+            // What the server holds of it must not run after what is sent once connected again by hand.
+            self.lost = old.server.clone().filter(|_| reset);
             self.conclude_all(cx, old, FenceReport::Silent, text);
             self.set_state(cx, State::Close);
         }
         self.mode = Mode::Ended;
         self.plan = None;
-        self.lost = None;
         self.fail_queue(cx, ErrorKind::Closed, text);
         self.set_state(cx, State::End);
     }
