@@ -12,15 +12,11 @@ use redial_proto::{
 use crate::net::{Dir, End};
 use crate::oracle::Oracle;
 use crate::queue::Event;
-use crate::server::Server;
 use crate::world::World;
 
 /// Ticks at one moment, and in one virtual second, beyond which a client is in a busy loop. A storm of short deadlines makes some hundreds a second.
 const MOST_TICKS_AT_ONCE: u32 = 50;
 const MOST_TICKS_A_SECOND: u32 = 3_000;
-
-/// From a server's answer to its adoption, in microseconds: a demoted one finishes what is in flight first.
-const LONGEST_JUDGEMENT: u64 = 2_000_000;
 
 /// A socket as its program has it.
 #[derive(Debug)]
@@ -297,11 +293,11 @@ impl World {
         let view = self.clients[client].links.entry(link).or_insert(fresh);
         match kind {
             EventKind::State(state) => view.state = state,
-            EventKind::Adopted { conn, run_id, .. } => {
+            EventKind::Adopted { conn, .. } => {
                 view.adoptions += 1;
                 let again = view.adoptions > 1 && purpose != Purpose::Blocking;
                 self.clients[client].adopted.push(conn);
-                self.check_role(client, run_id.as_deref());
+                self.check_role(client, conn);
                 if again && self.plan.mood.is_calm() && !self.is_ending {
                     self.fail(Oracle::FalseAlarm, || {
                         format!(
@@ -325,17 +321,14 @@ impl World {
         }
     }
 
-    /// What was asked for its role a moment ago may have changed it since; what has been a replica for longer said so.
-    fn check_role(&mut self, client: usize, run_id: Option<&str>) {
-        let now = self.now;
-        let is_old_replica = |server: &Server| {
-            Some(server.run_id.as_str()) == run_id
-                && !server.is_primary()
-                && !server.hides
-                && now > server.demoted_at + LONGEST_JUDGEMENT
-        };
-        if let Some(at) = self.servers.iter().position(is_old_replica) {
-            self.fail(Oracle::WantedRole, || format!("client {client} adopted the replica {at}"));
+    /// Whoever said only that it is a replica is not adopted; what it has become since is another matter.
+    fn check_role(&mut self, client: usize, conn: ConnId) {
+        let pipe = self.clients[client].sockets.iter().find(|socket| socket.conn == conn);
+        let Some(pipe) = pipe.map(|socket| &self.pipes[socket.pipe]) else { return };
+        if let (Some(false), Some(server)) = (pipe.told_primary, pipe.server) {
+            self.fail(Oracle::WantedRole, || {
+                format!("client {client} adopted server {server}, which said that it is a replica")
+            });
         }
     }
 

@@ -3,9 +3,9 @@
 
 use redial_proto::{Credentials, Input};
 
-use crate::net::Dir;
+use crate::net::{Dir, End, Pipe};
 use crate::queue::Event;
-use crate::server::{Role, Rx};
+use crate::server::{Blocked, Role, Rx};
 use crate::world::World;
 
 /// How a process ends.
@@ -86,6 +86,15 @@ pub(crate) enum Action {
     /// Every connection of a server is reset, the server lives.
     ResetAll {
         server: usize,
+    },
+    /// Something on the way resets every connection of a server; what that has received it still runs.
+    CutOff {
+        server: usize,
+    },
+    /// The first connection of a server runs a script: nothing more is read of it, and others are told BUSY.
+    Script {
+        server: usize,
+        lasts: u64,
     },
     /// CLIENT KILL of one connection, by somebody else.
     KillOne {
@@ -181,6 +190,8 @@ impl World {
                     self.on_reset(server, pipe);
                 }
             }
+            Action::CutOff { server } => self.cut_off(server),
+            Action::Script { server, lasts } => self.run_script(server, now + lasts),
             Action::KillOne { server } => {
                 let pipes: Vec<usize> = self.servers[server].sessions.keys().copied().collect();
                 if let Some(pipe) = self.rng.choice(&pipes) {
@@ -205,6 +216,25 @@ impl World {
             Action::Connect { client } => self.connect(client),
             _ => self.heal(),
         }
+    }
+
+    fn cut_off(&mut self, server: usize) {
+        let is_open = |pipe: &Pipe| pipe.server == Some(server) && pipe.client_end == End::Open;
+        let pipes: Vec<usize> =
+            (0..self.pipes.len()).filter(|pipe| is_open(&self.pipes[*pipe])).collect();
+        for pipe in pipes {
+            self.break_client(pipe, "connection reset by peer");
+            self.reset(pipe, Dir::Up);
+        }
+    }
+
+    fn run_script(&mut self, server: usize, until: u64) {
+        let host = &mut self.servers[server];
+        host.busy_until = until;
+        if let Some(session) = host.sessions.values_mut().next() {
+            session.blocked = Some(Blocked::Running(until));
+        }
+        self.queue.push(until, Event::Wake(server));
     }
 
     fn stop_server(&mut self, server: usize, ending: Ending) {

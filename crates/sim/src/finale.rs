@@ -147,12 +147,20 @@ impl World {
     }
 
     /// True where a request may have failed for a good reason: the only server there is was left a moment ago, and its data does not continue what
-    /// came after; a small queue was still full; an idle client had not noticed yet that its server is another process now.
+    /// came after; a small queue was still full; an idle client had not noticed yet that its server is another process now; or its server was still
+    /// silent, because the path had lost something, and is asked about.
     fn may_be_asked_again(&self, token: u64) -> bool {
         let request = &self.ledger.requests[token as usize];
         let since = self.now - self.healed_at.unwrap_or(self.now);
         match request.outcome {
             Some((_, Outcome::Failed(ErrorKind::QueueFull | ErrorKind::Disconnected, _))) => {
+                since < READY_WITHIN
+            }
+            Some((_, Outcome::Failed(ErrorKind::Timeout, _)))
+                if self.clients[request.client]
+                    .shared()
+                    .is_some_and(|link| link.state == State::Suspect) =>
+            {
                 since < READY_WITHIN
             }
             _ => {

@@ -114,6 +114,8 @@ pub(crate) struct Pipe {
     /// Until then nothing passes in either direction: a flow pinned to a dead host.
     pub(crate) pinned_until: u64,
     last_heard: u64,
+    /// Whether its server has ever said on it that it is a primary; none if it was not asked.
+    pub(crate) told_primary: Option<bool>,
 }
 
 impl Pipe {
@@ -165,6 +167,7 @@ impl World {
             server_end: End::Dialing,
             pinned_until: 0,
             last_heard: self.now,
+            told_primary: None,
         });
         self.clients[client].sockets.push(crate::driver::Socket::new(conn, id));
         if self.now < self.net.no_dns {
@@ -430,7 +433,7 @@ impl World {
     }
 
     /// The client's kernel gives the connection up.
-    fn break_client(&mut self, id: usize, text: &str) {
+    pub(crate) fn break_client(&mut self, id: usize, text: &str) {
         let pipe = &mut self.pipes[id];
         let was = std::mem::replace(&mut pipe.client_end, End::Gone);
         let (client, conn) = (pipe.client, pipe.conn);

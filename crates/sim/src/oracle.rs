@@ -26,7 +26,7 @@ pub enum Oracle {
     ReadyAgain,
     /// A client that is ready serves: its last request succeeds, and its subscription hears the last message.
     Serves,
-    /// No server is adopted that has been a replica for a while and says so.
+    /// No server is adopted that has said that it is a replica.
     WantedRole,
     /// Where servers are at the most slow, no connection is replaced and no request fails; where not even that, nothing is suspected.
     FalseAlarm,

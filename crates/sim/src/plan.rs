@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) has_tcp_info: bool,
     pub(crate) late_ticks: u64,
     pub(crate) replica_lag: u64,
+    /// Of a connection, after its server stood still.
+    pub(crate) longest_turn: u64,
     pub(crate) servers: Vec<Version>,
     pub(crate) password: Option<String>,
     pub(crate) hides: bool,
@@ -123,6 +125,7 @@ impl Plan {
             has_tcp_info: rng.u32(0..5) != 0,
             late_ticks: if rng.u32(0..4) == 0 { rng.u64(0..3 * MS) } else { 0 },
             replica_lag: rng.u64(0..200 * MS),
+            longest_turn: if rng.bool() { rng.u64(0..60 * MS) } else { 0 },
             servers,
             password,
             hides: rng.u32(0..12) == 0,
@@ -265,6 +268,9 @@ impl Plan {
             7..9 => self.add_planned(rng, at, server, to),
             9..11 => {
                 self.add(at, Action::Freeze { server, lasts: lasts * 2 });
+                if rng.bool() {
+                    self.add(at + rng.u64(0..lasts), Action::CutOff { server });
+                }
                 if rng.bool() {
                     self.add_promotion(rng, later, server, to);
                 }

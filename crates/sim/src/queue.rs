@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Keepalive(usize),
     /// A server process may go on.
     Wake(usize),
+    /// It is a connection's turn to be served.
+    Turn { server: usize, pipe: usize },
     /// A blocking command's own timeout, or its element, has come.
     Unblock { server: usize, pipe: usize, token: u64, element: bool },
     /// A client's timer.

@@ -28,6 +28,10 @@ const PARTITION: u64 = 3_500 * MS;
 /// Dials of a host that accepts and says nothing come every 400 ms, give or take a tenth.
 const HANG: u64 = 450;
 
+/// A demoted server stands still: after it has refused something, and before the client has heard of it.
+const STALL_BEGINS: u64 = MS;
+const STALL: u64 = 400 * MS;
+
 /// Longest pause of a hold.
 const HELD: u64 = 510;
 
@@ -47,6 +51,8 @@ pub struct Scenario {
     most_errors: usize,
     /// Callers come every so often, whether the ones before were answered or not.
     keeps_coming: bool,
+    /// After a stop each connection is served within this.
+    longest_turn: u64,
     /// No suspicion leads to anything: the connection is kept.
     keeps_connection: bool,
 }
@@ -103,6 +109,14 @@ fn replies_lost() -> Vec<(u64, Action)> {
     actions
 }
 
+/// The old primary says READONLY, and then stands still with requests in flight, for less than is suspicious.
+fn demotion_and_stall() -> Vec<(u64, Action)> {
+    let mut actions = promotion(FAULT - 1);
+    actions.push((FAULT, Action::Demote { server: 0, to: 1 }));
+    actions.push((FAULT + STALL_BEGINS, Action::Freeze { server: 0, lasts: STALL }));
+    actions
+}
+
 fn partition() -> Vec<(u64, Action)> {
     vec![(FAULT, Action::Cut { server: 0, up: true, down: true, lasts: PARTITION })]
 }
@@ -127,6 +141,7 @@ const fn scenario(
         errors,
         most_errors: CALLERS,
         keeps_coming: false,
+        longest_turn: 0,
         keeps_connection: false,
     }
 }
@@ -145,6 +160,14 @@ const fn slow(
 pub const SCENARIOS: &[Scenario] = &[
     scenario("planned", || demotion(true), (FAULT + 100 * MS, 1), 150, UNKNOWN),
     scenario("demotion", || demotion(false), (FAULT + 100 * MS, 1), 150, NONE),
+    scenario("demotion, and the old one stalls", demotion_and_stall, (FAULT, 1), 450, NONE),
+    scenario(
+        "demotion, the old one stalls and the new one hangs up",
+        || with(demotion_and_stall(), vec![(FAULT + 200 * MS, Action::ResetAll { server: 1 })]),
+        (FAULT, 1),
+        600,
+        NONE,
+    ),
     scenario("power-off", || stop(Ending::PowerOff), (PROMOTED, 1), 170, UNKNOWN),
     scenario("kill", || stop(Ending::Rst), (PROMOTED, 1), 150, UNKNOWN),
     scenario(
@@ -177,6 +200,33 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         version: Version::New,
         ..scenario("partition, the fence tells", partition, (FAULT + PARTITION, 0), 250, RAN)
+    },
+    Scenario {
+        version: Version::Ahead,
+        keeps_coming: true,
+        most_errors: 500,
+        ..scenario(
+            "partition while writes are paused",
+            || {
+                with(
+                    vec![(FAULT - 60 * MS, Action::Pause { server: 0, lasts: 8 * SECOND })],
+                    partition(),
+                )
+            },
+            (FAULT + 8 * SECOND, 0),
+            250,
+            &[Delivery::Unknown, Delivery::Ran, Delivery::NotSent],
+        )
+    },
+    Scenario {
+        longest_turn: 40 * MS,
+        ..scenario(
+            "stop, and connections are cut off",
+            || with(freeze(SECOND), vec![(FAULT + 100 * MS, Action::CutOff { server: 0 })]),
+            (FAULT + SECOND, 0),
+            250,
+            UNKNOWN,
+        )
     },
     scenario(
         "half-dead-dial",
@@ -213,6 +263,19 @@ pub const SCENARIOS: &[Scenario] = &[
         7 * SECOND,
         HELD,
     ),
+    Scenario {
+        errors: &[Delivery::Unknown, Delivery::NotSent],
+        most_errors: 3 * CALLERS,
+        ..slow(
+            "a script of its own of 25 s",
+            || {
+                let script = Action::Script { server: 0, lasts: 20 * SECOND };
+                with(freeze(5 * SECOND), vec![(FAULT + 5 * SECOND, script)])
+            },
+            25 * SECOND,
+            HELD,
+        )
+    },
 ];
 
 impl Scenario {
@@ -253,6 +316,7 @@ impl Scenario {
             has_tcp_info: true,
             late_ticks: 0,
             replica_lag: MS,
+            longest_turn: self.longest_turn,
             servers: vec![self.version; 2],
             password: None,
             hides: false,
@@ -375,6 +439,11 @@ mod tests {
         a_slow_server_costs_nothing: "slow";
         paused_writes_cost_nothing: "slow, writes paused";
         what_the_server_says_is_blocked_is_never_given_up: "writes paused for 25 s";
+        a_demoted_server_that_stalls_finishes_what_is_in_flight: "demotion, and the old one stalls";
+        a_move_whose_target_is_lost_goes_elsewhere: "demotion, the old one stalls and the new one hangs up";
+        what_was_blocked_is_not_told_as_run: "partition while writes are paused";
+        what_a_lost_connection_left_behind_does_not_run_later: "stop, and connections are cut off";
+        a_script_of_its_own_costs_no_connection: "a script of its own of 25 s";
         a_long_script_costs_nothing: "slow, script of 7 s";
     }
 

@@ -172,6 +172,7 @@ impl World {
             Event::Rst(pipe, dir) => self.on_rst(pipe, dir),
             Event::Keepalive(pipe) => self.on_keepalive(pipe),
             Event::Wake(server) => self.on_wake(server),
+            Event::Turn { server, pipe } => self.serve(server, pipe),
             Event::Unblock { server, pipe, token, element } => {
                 self.on_unblock(server, pipe, token, element);
             }

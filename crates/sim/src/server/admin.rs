@@ -25,7 +25,11 @@ impl World {
                 };
                 bulk(&format!("# Server\r\nredis_version:{version}\r\nrun_id:{run_id}\r\n"))
             }
-            b"INFO" => self.info_replication(server),
+            b"INFO" => {
+                let told = &mut self.pipes[pipe].told_primary;
+                *told = Some(told.unwrap_or(false) || self.servers[server].is_primary());
+                self.info_replication(server)
+            }
             b"CLIENT" => self.client(server, pipe, words),
             b"PING" => self.ping(server, pipe),
             b"SELECT" => OK.to_vec(),
@@ -125,7 +129,7 @@ impl World {
         };
         let flags = match session.blocked {
             Some(Blocked::Paused(..) | Blocked::Waiting { .. }) => "b",
-            None => "N",
+            Some(Blocked::Running(_)) | None => "N",
         };
         let qbuf = match host.version {
             Version::Ahead => session.unparsed_ahead(),

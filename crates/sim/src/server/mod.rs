@@ -9,8 +9,7 @@ mod session;
 
 use std::collections::BTreeMap;
 
-use self::session::Blocked;
-pub(crate) use self::session::{Rx, Session};
+pub(crate) use self::session::{Blocked, Rx, Session};
 use crate::net::{Dir, End};
 use crate::queue::Event;
 use crate::world::World;
@@ -157,6 +156,9 @@ impl World {
         }
         let window = self.plan.receive_buffer;
         let Some(session) = self.servers[server].sessions.get_mut(&pipe) else { return };
+        if matches!(session.blocked, Some(Blocked::Running(_))) {
+            return;
+        }
         let was_full = session.kernel.len() >= window;
         session.read();
         if was_full {
@@ -207,7 +209,9 @@ impl World {
         self.rng.shuffle(&mut pipes);
         for pipe in pipes {
             let is_paused = self.now < self.servers[server].paused_until;
+            let now = self.now;
             let Some(session) = self.servers[server].sessions.get_mut(&pipe) else { continue };
+            session.blocked.take_if(|b| matches!(b, Blocked::Running(until) if *until <= now));
             if session.rx != Rx::Open && matches!(session.blocked, Some(Blocked::Paused(..))) {
                 // It notices the end before it goes on with what it had postponed.
                 self.drop_session(server, pipe);
@@ -220,7 +224,19 @@ impl World {
                 let reply = self.execute(server, pipe, &command, start);
                 self.reply(server, pipe, &reply);
             }
-            self.serve(server, pipe);
+            self.serve_in_turn(server, pipe);
+        }
+    }
+
+    /// After a stop connections are served one after the other, and the commands of each take their time: what an old connection has left
+    /// there may come after what a new one, which was served first, has sent since.
+    fn serve_in_turn(&mut self, server: usize, pipe: usize) {
+        match self.plan.longest_turn {
+            0 => self.serve(server, pipe),
+            longest => {
+                let at = self.now + self.rng.u64(0..=longest);
+                self.queue.push(at, Event::Turn { server, pipe });
+            }
         }
     }
 

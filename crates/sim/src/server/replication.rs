@@ -36,7 +36,8 @@ impl World {
 
     /// REPLICAOF NO ONE.
     pub(crate) fn promote(&mut self, to: usize) {
-        if self.servers[to].is_primary() || !self.servers[to].running {
+        // A process that stands still hears nothing of it.
+        if self.servers[to].is_primary() || !self.servers[to].works(self.now) {
             return;
         }
         self.pull(to);

@@ -22,6 +22,8 @@ pub(crate) enum Blocked {
     Paused(Words, u64),
     /// A blocking command.
     Waiting { token: u64, reads: bool },
+    /// A script of its own runs until then: nothing more is read of it.
+    Running(u64),
 }
 
 impl Blocked {
