@@ -28,7 +28,9 @@ mod topology;
 
 pub use self::board::Board;
 pub use self::budget::RetryBudget;
-pub use self::command::{Class, check, is_idempotent, slot, tag_beside, written_keys};
+pub use self::command::{
+    Class, check, is_idempotent, key_positions, keys_of, slot, tag_beside, written_keys,
+};
 pub use self::conclude::RejectionCause;
 pub use self::config::{
     AzureEvents, Config, Credentials, Endpoint, Liveness, Protocol, QueueLimits, Session,

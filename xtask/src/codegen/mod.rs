@@ -9,6 +9,7 @@ mod grammar;
 mod overrides;
 mod shape;
 mod survey;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,6 +24,7 @@ use self::overrides::Overrides;
 use crate::sh;
 
 const TYPED: &str = "crates/commands/src/generated";
+const TABLE: &str = "crates/proto/src/command/names.rs";
 
 /// Runs it.
 ///
@@ -66,7 +68,8 @@ fn files() -> Result<BTreeMap<PathBuf, String>> {
     every_command_is_explained(&facts, &overrides)?;
     let typed = emit::files(&facts, &overrides)?;
     let typed = typed.into_iter().map(|(name, text)| (Path::new(TYPED).join(name), text));
-    typed.map(|(path, text)| Ok((path, formatted(&text)?))).collect()
+    let table = (PathBuf::from(TABLE), table::file(&facts, &overrides)?);
+    typed.chain([table]).map(|(path, text)| Ok((path, formatted(&text)?))).collect()
 }
 
 /// Each command has a method, or a reason why it has none.

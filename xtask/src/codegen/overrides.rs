@@ -19,6 +19,7 @@ pub(crate) struct Overrides {
     pub(crate) groups: BTreeMap<String, Group>,
     /// Commands that have no method, and why.
     pub(crate) untyped: BTreeMap<String, String>,
+    pub(crate) judged: Judged,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +78,21 @@ pub(crate) struct MethodOption {
     /// The option that keeps it from becoming that.
     #[serde(default)]
     pub(crate) unless: Option<String>,
+}
+
+/// What was judged by people: see `Class` in `crates/proto/src/command/mod.rs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Judged {
+    /// Changes no data, though no server says so. Of a command with subcommands: none of them does.
+    pub(crate) reads: Vec<String>,
+    /// Leaves the same data when it runs twice, given harmless options.
+    pub(crate) idempotent: Vec<String>,
+    pub(crate) scripts: Vec<String>,
+    /// Changes what the connection stands on.
+    pub(crate) state: Vec<String>,
+    /// The same, of commands that servers hide.
+    pub(crate) hidden: Vec<String>,
 }
 
 impl Overrides {

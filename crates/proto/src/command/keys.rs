@@ -1,69 +1,100 @@
-//! Which keys a write touches, and the slot that a key belongs to.
+//! Which of a command's arguments are keys, and the slot that a key belongs to.
 
 use std::sync::OnceLock;
 
 use redial_resp::Command;
 
+use super::{Class, table};
+
 /// Slots of a cluster.
 const SLOTS: u16 = 16_384;
 
-/// Where the keys of a write are.
-enum Place {
-    /// `first..=last` with a step; `last` 0 is the last argument.
-    Range { first: usize, last: usize, step: usize },
-    /// Their number is at `at`, they follow with a step; `also` is one more.
-    Counted { at: usize, step: usize, also: Option<usize> },
+/// Where a command has its keys, as servers tell it: <https://redis.io/docs/latest/develop/reference/key-specs/>.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// The command changes data.
+    pub(super) writes: bool,
+    pub(super) places: &'static [Place],
 }
 
-const fn range(first: usize, last: usize) -> Place {
-    Place::Range { first, last, step: 1 }
+/// Where some of them are. Arguments count from the name, which is 0.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// From `begin` to `last`, which is behind `begin`, or if negative from the end; of what lies between, one in `limit`.
+    Range { begin: usize, last: isize, step: usize, limit: usize },
+    /// Their number is at `begin + at`, the first at `begin + first`.
+    Count { begin: usize, at: usize, first: usize, step: usize },
+    /// As a range, behind a word that is looked for from here on. There are none without the word.
+    Behind { word: &'static [u8], from: usize, last: isize, step: usize, limit: usize },
+    /// It depends on more than places: patterns, options.
+    Unknown,
 }
 
-/// The keys of a command that writes; `None` for one that does not, that has none, or whose keys depend on more than its arguments' places. From
-/// `COMMAND INFO` of Redis 8.2 and Valkey 9.1.
+impl Place {
+    /// Which arguments they are; `None` if that can't be told.
+    fn positions(&self, args: &[&[u8]], into: &mut Vec<usize>) -> Option<()> {
+        let range = |begin: usize, last: isize, step: usize, limit: usize| {
+            let end = match usize::try_from(last) {
+                Ok(behind) => begin.checked_add(behind)?.checked_add(1)?,
+                Err(_) => args.len().checked_sub(last.unsigned_abs())?.checked_add(1)?,
+            };
+            // XREAD has as many ids behind its keys.
+            let end = if limit > 1 { begin + end.saturating_sub(begin) / limit } else { end };
+            Some((begin..end).step_by(step.max(1)))
+        };
+        match *self {
+            Self::Range { begin, last, step, limit } => {
+                into.extend(range(begin, last, step, limit)?)
+            }
+            Self::Count { begin, at, first, step } => {
+                let count: usize = std::str::from_utf8(args.get(begin + at)?).ok()?.parse().ok()?;
+                let end = count.checked_mul(step)?.checked_add(begin + first)?;
+                // A count that promises more than there is: the server will refuse it.
+                into.extend((begin + first..end.min(args.len() + 1)).step_by(step.max(1)));
+            }
+            Self::Behind { word, from, last, step, limit } => {
+                let mut rest = args.iter().enumerate().skip(from);
+                if let Some((at, _)) = rest.find(|(_, arg)| arg.eq_ignore_ascii_case(word)) {
+                    into.extend(range(at + 1, last, step, limit)?);
+                }
+            }
+            Self::Unknown => return None,
+        }
+        Some(())
+    }
+}
+
+/// Which of a command's arguments are keys, in order; the name is 0. `None` for a command that nobody knows, or whose keys depend on more than
+/// the places of its arguments (SORT, MIGRATE). Channels are no keys.
+#[must_use]
+pub fn key_positions(command: &Command) -> Option<Vec<usize>> {
+    let args: Vec<&[u8]> = command.args().collect();
+    positions(&args, table::keys_of(args.first()?, args.get(1).copied())?)
+}
+
+fn positions(args: &[&[u8]], keys: &Keys) -> Option<Vec<usize>> {
+    let mut positions = Vec::new();
+    keys.places.iter().try_for_each(|place| place.positions(args, &mut positions))?;
+    positions.iter().all(|at| *at < args.len()).then_some(positions)
+}
+
+/// The keys of a command, as [`key_positions`].
+#[must_use]
+pub fn keys_of(command: &Command) -> Option<Vec<&[u8]>> {
+    let args: Vec<&[u8]> = command.args().collect();
+    let positions = positions(&args, table::keys_of(args.first()?, args.get(1).copied())?)?;
+    positions.into_iter().map(|at| args.get(at).copied()).collect()
+}
+
+/// The keys of a command that writes; `None` for one that does not, that has none, that blocks, or whose keys depend on more than its arguments'
+/// places.
 #[must_use]
 pub fn written_keys(command: &Command) -> Option<Vec<&[u8]>> {
-    let args: Vec<&[u8]> = command.args().collect();
-    let name = String::from_utf8(command.name().to_ascii_uppercase()).ok()?;
-    let (positions, also) = match place(&name)? {
-        Place::Range { first, last: 0, step } => ((first..args.len()).step_by(step), None),
-        Place::Range { first, last, step } => ((first..last + 1).step_by(step), None),
-        Place::Counted { at, step, also } => {
-            let count: usize = std::str::from_utf8(args.get(at)?).ok()?.parse().ok()?;
-            let end = count.checked_mul(step)?.checked_add(at + 1)?;
-            // A count that promises more than there is: the server will refuse it.
-            ((at + 1..end.min(args.len() + 1)).step_by(step), also)
-        }
-    };
-    let keys: Option<Vec<&[u8]>> =
-        also.into_iter().chain(positions).map(|at| args.get(at).copied()).collect();
-    keys.filter(|keys| !keys.is_empty())
-}
-
-fn place(name: &str) -> Option<Place> {
-    Some(match name {
-        "APPEND" | "BITFIELD" | "DECR" | "DECRBY" | "DELIFEQ" | "EXPIRE" | "EXPIREAT"
-        | "GEOADD" | "GETDEL" | "GETEX" | "GETSET" | "HDEL" | "HEXPIRE" | "HEXPIREAT"
-        | "HGETDEL" | "HGETEX" | "HINCRBY" | "HINCRBYFLOAT" | "HMSET" | "HPERSIST" | "HPEXPIRE"
-        | "HPEXPIREAT" | "HSET" | "HSETEX" | "HSETNX" | "INCR" | "INCRBY" | "INCRBYFLOAT"
-        | "LINSERT" | "LPOP" | "LPUSH" | "LPUSHX" | "LREM" | "LSET" | "LTRIM" | "MOVE"
-        | "PERSIST" | "PEXPIRE" | "PEXPIREAT" | "PFADD" | "PSETEX" | "RESTORE" | "RPOP"
-        | "RPUSH" | "RPUSHX" | "SADD" | "SET" | "SETBIT" | "SETEX" | "SETNX" | "SETRANGE"
-        | "SPOP" | "SREM" | "VADD" | "VREM" | "VSETATTR" | "XACK" | "XACKDEL" | "XADD"
-        | "XAUTOCLAIM" | "XCLAIM" | "XDEL" | "XDELEX" | "XSETID" | "XTRIM" | "ZADD" | "ZINCRBY"
-        | "ZPOPMAX" | "ZPOPMIN" | "ZREM" | "ZREMRANGEBYLEX" | "ZREMRANGEBYRANK"
-        | "ZREMRANGEBYSCORE" => range(1, 1),
-        "COPY" | "GEOSEARCHSTORE" | "LMOVE" | "RENAME" | "RENAMENX" | "RPOPLPUSH" | "SMOVE"
-        | "ZRANGESTORE" => range(1, 2),
-        "DEL" | "PFMERGE" | "SDIFFSTORE" | "SINTERSTORE" | "SUNIONSTORE" | "UNLINK" => range(1, 0),
-        "BITOP" => range(2, 0),
-        "MSET" | "MSETNX" => Place::Range { first: 1, last: 0, step: 2 },
-        "LMPOP" | "ZMPOP" => Place::Counted { at: 1, step: 1, also: None },
-        "ZDIFFSTORE" | "ZINTERSTORE" | "ZUNIONSTORE" => {
-            Place::Counted { at: 2, step: 1, also: Some(1) }
-        }
-        _ => return None,
-    })
+    let keys = table::keys_of(command.name(), command.args().nth(1))?;
+    if !keys.writes || Class::of(command).is(Class::BLOCKING) {
+        return None;
+    }
+    keys_of(command).filter(|keys| !keys.is_empty())
 }
 
 /// The slot of a key: CRC16 of what stands in its first braces, if anything does, else of all of it
@@ -160,6 +191,52 @@ mod tests {
             ("FLUSHALL", None),
         ] {
             assert_eq!(keys(line).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_any_command_are_found() {
+        for (line, expected) in [
+            ("GET a", Some("a")),
+            ("PING", Some("")),
+            ("XREAD COUNT 5 STREAMS a b 0 0", Some("a b")),
+            ("XREADGROUP GROUP streams c STREAMS a >", Some("a")),
+            ("EVAL s 2 a b c", Some("a b")),
+            ("EVAL s 0", Some("")),
+            ("BLPOP a b 0", Some("a b")),
+            ("BLMPOP 0 2 a b LEFT", Some("a b")),
+            ("GEORADIUS a 1 2 3 km STORE b", Some("a b")),
+            ("OBJECT ENCODING a", Some("a")),
+            ("XGROUP CREATE a g 0", Some("a")),
+            ("memory usage a", Some("a")),
+            ("MSETEX 2 a 1 b 2 EX 5", Some("a b")),
+            ("VSIM a ELE e", Some("a")),
+            ("SPUBLISH c m", Some("")),
+            ("GET", None),
+            ("SORT a BY w_*", None),
+            ("NOBODY KNOWS", None),
+        ] {
+            let command = command(line);
+            let keys = keys_of(&command).map(|keys| String::from_utf8(keys.join(&b' ')).unwrap());
+            assert_eq!(keys.as_deref(), expected, "{line}");
+        }
+    }
+
+    /// What `once` was written for.
+    #[rustfmt::skip]
+    const WRITES: &str = "APPEND BITFIELD DECR DECRBY DELIFEQ EXPIRE EXPIREAT GEOADD GETDEL GETEX GETSET HDEL HEXPIRE HEXPIREAT HGETDEL HGETEX HINCRBY \
+        HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HPEXPIREAT HSET HSETEX HSETNX INCR INCRBY INCRBYFLOAT LINSERT LPOP LPUSH LPUSHX LREM LSET LTRIM MOVE PERSIST \
+        PEXPIRE PEXPIREAT PFADD PSETEX RESTORE RPOP RPUSH RPUSHX SADD SET SETBIT SETEX SETNX SETRANGE SPOP SREM VADD VREM VSETATTR XACK XACKDEL XADD \
+        XAUTOCLAIM XCLAIM XDEL XDELEX XSETID XTRIM ZADD ZINCRBY ZPOPMAX ZPOPMIN ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE";
+    const WRITES_TO_TWO: &str =
+        "COPY GEOSEARCHSTORE LMOVE RENAME RENAMENX RPOPLPUSH SMOVE ZRANGESTORE";
+
+    #[test]
+    fn no_write_that_people_listed_was_lost() {
+        for (names, expected) in [(WRITES, "a"), (WRITES_TO_TWO, "a b")] {
+            for name in names.split_whitespace() {
+                assert_eq!(keys(&format!("{name} a b c d e")).as_deref(), Some(expected), "{name}");
+            }
         }
     }
 

@@ -1,16 +1,17 @@
 //! What the core must know of a command before it sends it: what it does to connection state, whether it blocks, and whether it may
-//! be sent twice. Names come from [`table`]; everything not in it counts as a write that must not be repeated.
+//! be sent twice. Names come from [`names`]; everything not in it counts as a write that must not be repeated.
 
 mod blocking;
 mod idempotent;
 mod keys;
+mod names;
 mod table;
 
 use redial_resp::Command;
 
 pub(crate) use blocking::{BlockingTimeout, blocking_timeout, with_time_left};
 pub use idempotent::is_idempotent;
-pub use keys::{slot, tag_beside, written_keys};
+pub use keys::{key_positions, keys_of, slot, tag_beside, written_keys};
 
 use crate::error::Error;
 

@@ -1,54 +1,15 @@
-//! The names. Properties are those of `COMMAND INFO` of Redis 8.2 and Valkey 9.1 (flags `readonly`, `blocking`), except IDEMPOTENT and STATE,
-//! which are ours and were reviewed by hand.
+//! Looking up names. What each means is in [`names`](super::names): what servers tell, and IDEMPOTENT, STATE and SCRIPT, which people judged.
 
 use super::Class;
-
-const R: Class = Class::READ;
-const I: Class = Class::IDEMPOTENT;
-const B: Class = Class::BLOCKING;
-const E: Class = Class::SCRIPT;
-const S: Class = Class::STATE;
-const C: Class = Class::CONTAINER;
-
-#[rustfmt::skip]
-const NAMES: &[(&[u8], Class)] = &[
-    (b"ASKING", S), (b"AUTH", S), (b"BITCOUNT", R), (b"BITFIELD_RO", R), (b"BITPOS", R), (b"BLMOVE", B), (b"BLMPOP", B), (b"BLPOP", B),
-    (b"BRPOP", B), (b"BRPOPLPUSH", B), (b"BZMPOP", B), (b"BZPOPMAX", B), (b"BZPOPMIN", B), (b"CLIENT", C), (b"COMMAND", R), (b"CONFIG", C),
-    (b"DBSIZE", R), (b"DEL", I), (b"DISCARD", S), (b"DUMP", R), (b"ECHO", R), (b"EVAL", E), (b"EVALSHA", E), (b"EVALSHA_RO", R), (b"EVAL_RO", R),
-    (b"EXEC", S), (b"EXISTS", R), (b"EXPIRE", I), (b"EXPIREAT", I), (b"EXPIRETIME", R), (b"FCALL", E), (b"FCALL_RO", R), (b"FUNCTION", C),
-    (b"GEOADD", I), (b"GEODIST", R), (b"GEOHASH", R), (b"GEOPOS", R), (b"GEORADIUSBYMEMBER_RO", R), (b"GEORADIUS_RO", R), (b"GEOSEARCH", R),
-    (b"GET", R), (b"GETBIT", R), (b"GETRANGE", R), (b"HDEL", I), (b"HELLO", S), (b"HEXISTS", R), (b"HEXPIRETIME", R), (b"HGET", R), (b"HGETALL", R),
-    (b"HKEYS", R), (b"HLEN", R), (b"HMGET", R), (b"HMSET", I), (b"HPEXPIRETIME", R), (b"HPTTL", R), (b"HRANDFIELD", R), (b"HSCAN", R), (b"HSET", I),
-    (b"HSTRLEN", R), (b"HTTL", R), (b"HVALS", R), (b"INFO", R), (b"KEYS", R), (b"LASTSAVE", R), (b"LCS", R), (b"LINDEX", R), (b"LLEN", R), (b"LOLWUT", R),
-    (b"LPOS", R), (b"LRANGE", R), (b"LSET", I), (b"MEMORY", C), (b"MGET", R), (b"MONITOR", S), (b"MSET", I), (b"MULTI", S), (b"OBJECT", R), (b"PERSIST", I),
-    (b"PEXPIRE", I), (b"PEXPIREAT", I), (b"PEXPIRETIME", R), (b"PFADD", I), (b"PFCOUNT", R), (b"PING", R), (b"PSETEX", I), (b"PSUBSCRIBE", S), (b"PSYNC", S),
-    (b"PTTL", R), (b"PUBSUB", R), (b"PUNSUBSCRIBE", S), (b"QUIT", S), (b"RANDOMKEY", R), (b"READONLY", S), (b"READWRITE", S), (b"REPLCONF", S), (b"RESET", S),
-    (b"ROLE", R), (b"SADD", I), (b"SCAN", R), (b"SCARD", R), (b"SCRIPT", C), (b"SDIFF", R), (b"SELECT", S), (b"SET", I), (b"SETBIT", I), (b"SETEX", I),
-    (b"SETRANGE", I), (b"SINTER", R), (b"SINTERCARD", R), (b"SISMEMBER", R), (b"SMEMBERS", R), (b"SMISMEMBER", R), (b"SORT_RO", R), (b"SRANDMEMBER", R), (b"SREM", I),
-    (b"SSCAN", R), (b"SSUBSCRIBE", S), (b"STRLEN", R), (b"SUBSCRIBE", S), (b"SUBSTR", R), (b"SUNION", R), (b"SUNSUBSCRIBE", S), (b"SYNC", S), (b"TIME", R),
-    (b"TOUCH", R), (b"TTL", R), (b"TYPE", R), (b"UNLINK", I), (b"UNSUBSCRIBE", S), (b"UNWATCH", S), (b"WAIT", S), (b"WAITAOF", S),
-    (b"WATCH", S), (b"XACK", I), (b"XDEL", I), (b"XINFO", R), (b"XLEN", R), (b"XPENDING", R), (b"XRANGE", R), (b"XREAD", R.or(B)), (b"XREADGROUP", B),
-    (b"XREVRANGE", R), (b"ZADD", I), (b"ZCARD", R), (b"ZCOUNT", R), (b"ZDIFF", R), (b"ZINTER", R), (b"ZINTERCARD", R), (b"ZLEXCOUNT", R), (b"ZMSCORE", R),
-    (b"ZRANDMEMBER", R), (b"ZRANGE", R), (b"ZRANGEBYLEX", R), (b"ZRANGEBYSCORE", R), (b"ZRANK", R), (b"ZREM", I), (b"ZREMRANGEBYLEX", I),
-    (b"ZREMRANGEBYSCORE", I), (b"ZREVRANGE", R), (b"ZREVRANGEBYLEX", R), (b"ZREVRANGEBYSCORE", R), (b"ZREVRANK", R), (b"ZSCAN", R), (b"ZSCORE", R), (b"ZUNION", R),
-];
-
-#[rustfmt::skip]
-const SECOND_WORDS: &[(&[u8], &[u8], Class)] = &[
-    (b"CLIENT", b"CACHING", S), (b"CLIENT", b"CAPA", S), (b"CLIENT", b"GETNAME", R), (b"CLIENT", b"GETREDIR", R), (b"CLIENT", b"ID", R),
-    (b"CLIENT", b"IMPORT-SOURCE", S), (b"CLIENT", b"INFO", R), (b"CLIENT", b"LIST", R), (b"CLIENT", b"MAINT_NOTIFICATIONS", S),
-    (b"CLIENT", b"NO-EVICT", S), (b"CLIENT", b"NO-TOUCH", S), (b"CLIENT", b"REPLY", S), (b"CLIENT", b"SETINFO", S), (b"CLIENT", b"SETNAME", S),
-    (b"CLIENT", b"TRACKING", S), (b"CLIENT", b"TRACKINGINFO", R), (b"CONFIG", b"GET", R), (b"CONFIG", b"SET", I), (b"FUNCTION", b"DUMP", R),
-    (b"FUNCTION", b"LIST", R), (b"FUNCTION", b"STATS", R), (b"MEMORY", b"DOCTOR", R), (b"MEMORY", b"STATS", R), (b"MEMORY", b"USAGE", R),
-    (b"SCRIPT", b"DEBUG", S), (b"SCRIPT", b"EXISTS", R), (b"SCRIPT", b"LOAD", I),
-];
+use super::keys::Keys;
+use super::names::{KEYS as ARRANGEMENTS, NAMES, SECOND_WORDS};
 
 /// Open addressing; a power of two, more than twice the names, so that a miss ends after a step or two.
-const SLOTS: usize = 512;
+const SLOTS: usize = 1024;
 
-const EMPTY: u8 = u8::MAX;
+const EMPTY: u16 = u16::MAX;
 
-static INDEX: [u8; SLOTS] = index();
+static INDEX: [u16; SLOTS] = index();
 
 /// A name in upper case, packed so that two are compared in three steps.
 type Key = [u64; 3];
@@ -57,7 +18,10 @@ type Key = [u64; 3];
 /// command.
 const UPPER_CASE: u64 = 0xdfdf_dfdf_dfdf_dfdf;
 
-static KEYS: [(Key, Class); NAMES.len()] = keys();
+/// What a name says by itself: its class, and which arrangement of keys it has.
+type Entry = (Class, u8);
+
+static KEYS: [(Key, Entry); NAMES.len()] = keys();
 
 const fn key(name: &[u8]) -> Option<Key> {
     if name.len() > size_of::<Key>() {
@@ -72,12 +36,12 @@ const fn key(name: &[u8]) -> Option<Key> {
     Some([key[0] & UPPER_CASE, key[1] & UPPER_CASE, key[2] & UPPER_CASE])
 }
 
-const fn keys() -> [(Key, Class); NAMES.len()] {
-    let mut keys = [([0; 3], NAMES[0].1); NAMES.len()];
+const fn keys() -> [(Key, Entry); NAMES.len()] {
+    let mut keys = [([0; 3], (NAMES[0].1, 0)); NAMES.len()];
     let mut i = 0;
     while i < NAMES.len() {
         if let Some(key) = key(NAMES[i].0) {
-            keys[i] = (key, NAMES[i].1);
+            keys[i] = (key, (NAMES[i].1, NAMES[i].2));
         }
         i += 1;
     }
@@ -86,10 +50,10 @@ const fn keys() -> [(Key, Class); NAMES.len()] {
 
 const fn slot(key: Key) -> usize {
     let word = key[0] ^ key[1].rotate_left(5) ^ key[2].rotate_left(11);
-    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % SLOTS
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS
 }
 
-const fn index() -> [u8; SLOTS] {
+const fn index() -> [u16; SLOTS] {
     let mut slots = [EMPTY; SLOTS];
     let keys = keys();
     let mut i = 0;
@@ -98,39 +62,54 @@ const fn index() -> [u8; SLOTS] {
         while slots[at] != EMPTY {
             at = (at + 1) % SLOTS;
         }
-        slots[at] = i as u8;
+        slots[at] = i as u16;
         i += 1;
     }
     slots
 }
 
 pub(super) fn lookup(name: &[u8]) -> Class {
-    key(name).map_or_else(Class::default, find)
+    entry(name).map_or_else(Class::default, |(class, _)| class)
 }
 
 /// The same for a name that is packed already ([`Command::short_name`](redial_resp::Command::short_name)).
 #[inline]
 pub(super) fn lookup_short(name: u64) -> Class {
-    find([name & UPPER_CASE, 0, 0])
+    find([name & UPPER_CASE, 0, 0]).map_or_else(Class::default, |(class, _)| class)
+}
+
+fn entry(name: &[u8]) -> Option<Entry> {
+    find(key(name)?)
 }
 
 #[inline]
-fn find(key: Key) -> Class {
+fn find(key: Key) -> Option<Entry> {
     let mut at = slot(key);
-    while let Some((known, class)) = INDEX.get(at).and_then(|i| KEYS.get(usize::from(*i))) {
+    while let Some((known, entry)) = INDEX.get(at).and_then(|i| KEYS.get(usize::from(*i))) {
         if *known == key {
-            return *class;
+            return Some(*entry);
         }
         at = (at + 1) % SLOTS;
     }
-    Class::default()
+    None
 }
 
 pub(super) fn lookup_second(name: &[u8], second: &[u8]) -> Class {
-    SECOND_WORDS
+    entry_of_second(name, second).map_or_else(Class::default, |(class, _)| class)
+}
+
+fn entry_of_second(name: &[u8], second: &[u8]) -> Option<Entry> {
+    let found = SECOND_WORDS
         .iter()
-        .find(|(n, s, _)| n.eq_ignore_ascii_case(name) && s.eq_ignore_ascii_case(second))
-        .map_or_else(Class::default, |(_, _, class)| *class)
+        .find(|(n, s, ..)| n.eq_ignore_ascii_case(name) && s.eq_ignore_ascii_case(second));
+    found.map(|(_, _, class, keys)| (*class, *keys))
+}
+
+/// Where the keys of a command are; `None` for one that is not known.
+pub(super) fn keys_of(name: &[u8], second: Option<&[u8]>) -> Option<&'static Keys> {
+    let of_second = second.and_then(|second| entry_of_second(name, second));
+    let (_, arrangement) = of_second.or_else(|| entry(name))?;
+    ARRANGEMENTS.get(usize::from(arrangement))
 }
 
 /// What to do instead of a refused command.
@@ -186,23 +165,4 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use redial_resp::Command;
-
-    use super::*;
-
-    #[test]
-    fn the_index_can_name_every_entry_and_finds_each() {
-        assert!(NAMES.len() < usize::from(EMPTY) && NAMES.len() * 2 < SLOTS);
-        assert!(NAMES.iter().all(|(name, _)| key(name).is_some()));
-        for (name, class) in NAMES {
-            assert_eq!(lookup(name), *class, "{}", String::from_utf8_lossy(name));
-            assert_eq!(Class::of(&Command::new(name)), *class);
-            assert_eq!(Class::of(&Command::new(name.to_ascii_lowercase())), *class);
-        }
-        assert!(
-            NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0),
-            "sorted, so that reviews see what is missing"
-        );
-    }
-}
+mod tests;
