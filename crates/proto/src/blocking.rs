@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 
+use bytes::Bytes;
 use redial_resp::Command;
 
 use crate::command::{BlockingTimeout, Body, blocking_timeout};
@@ -51,9 +52,16 @@ impl<T: Copy + Default> Blocking<T> {
         command: &Command,
         config: &Config,
     ) -> Result<(), Error> {
+        self.admit(command.encoded_len(), config)?;
+        self.waiting.push(entry, Body::Command(command));
+        self.next_deadline = self.next_deadline.min(entry.deadline);
+        Ok(())
+    }
+
+    fn admit(&self, bytes: usize, config: &Config) -> Result<(), Error> {
         let limits = config.offline_queue;
         if self.waiting.waiting() >= limits.commands
-            || self.waiting.bytes().saturating_add(command.encoded_len()) > limits.bytes
+            || self.waiting.bytes().saturating_add(bytes) > limits.bytes
         {
             let text = format!(
                 "{} blocking commands wait for a connection already (max_blocking_connections = {})",
@@ -62,9 +70,27 @@ impl<T: Copy + Default> Blocking<T> {
             );
             return Err(Error::new(ErrorKind::QueueFull, Delivery::NotSent, text));
         }
-        self.waiting.push(entry, Body::Command(command));
+        Ok(())
+    }
+
+    /// The same, for one that was sent on.
+    pub(crate) fn push_encoded(
+        &mut self,
+        entry: Entry<T>,
+        body: &[u8],
+        config: &Config,
+    ) -> Result<(), Error> {
+        self.admit(body.len(), config)?;
+        let mut sent_on = Backlog::default();
+        sent_on.push(entry, Body::Encoded(body));
+        self.waiting.merge(sent_on);
         self.next_deadline = self.next_deadline.min(entry.deadline);
         Ok(())
+    }
+
+    /// The oldest, as it would be sent.
+    pub(crate) fn front_body(&mut self) -> Option<Bytes> {
+        self.waiting.front_body()
     }
 
     /// Hands the oldest to a link that is free.

@@ -12,6 +12,7 @@ use crate::connection::backlog::Meta;
 use crate::connection::fence::FenceReport;
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
+use crate::topology::Redirect;
 
 /// Why a server refused a command that it would have run at another time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,7 +71,7 @@ impl RejectionCause {
 }
 
 /// What a reply does to its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OnReply {
     Answer,
     SendAgain(RejectionCause),
@@ -78,6 +79,8 @@ pub(crate) enum OnReply {
     Refused(RejectionCause),
     /// An error out of a script that had begun: it may have done something before.
     Partial(RejectionCause),
+    /// Another server takes it.
+    Redirect(Redirect),
 }
 
 /// Judges an error reply. Other replies are answers.
@@ -92,6 +95,10 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
         "READONLY" => RejectionCause::ReadOnly,
         "TRYAGAIN" => RejectionCause::TryAgain,
         // WAIT's write is done; what is unknown is only who has it.
+        "MOVED" | "ASK" if resend != Resend::Never => {
+            return redirect(error.code() == "ASK", &error.message())
+                .map_or(OnReply::Answer, OnReply::Redirect);
+        }
         "UNBLOCKED" if !class.is(Class::WAITS) => RejectionCause::Unblocked,
         _ => return OnReply::Answer,
     };
@@ -105,6 +112,15 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
         return OnReply::Partial(cause);
     }
     if resend == Resend::Never { OnReply::Refused(cause) } else { OnReply::SendAgain(cause) }
+}
+
+/// Reads `MOVED <slot> <host>:<port>` or `ASK …`: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding>.
+fn redirect(is_once: bool, message: &str) -> Option<Redirect> {
+    let mut words = message.split_ascii_whitespace();
+    let slot = words.next()?.parse().ok()?;
+    let (host, port) = words.next()?.rsplit_once(':')?;
+    let host = if host == "?" { "" } else { host.trim_matches(['[', ']']) };
+    Some(Redirect { slot, host: host.to_owned(), port: port.parse().ok()?, is_once })
 }
 
 /// What a lost connection does to a request.
@@ -162,7 +178,7 @@ mod tests {
     }
 
     fn meta(class: Class, resend: Resend) -> Meta {
-        Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent }
+        Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent, redirects: 0 }
     }
 
     #[test]

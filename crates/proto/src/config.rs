@@ -145,11 +145,47 @@ impl Default for QueueLimits {
     }
 }
 
+/// How the servers are found.
+#[derive(Clone, Debug, Default)]
+pub enum Deployment {
+    /// One endpoint, whoever is behind it.
+    #[default]
+    Standalone,
+    /// Redis Sentinel: the primary is whom the Sentinels name.
+    Sentinel(Sentinels),
+    /// Redis Cluster: each of 16,384 slots has a primary of its own.
+    Cluster(Seeds),
+}
+
+/// The Sentinels to ask, and what for.
+#[derive(Clone, Debug)]
+pub struct Sentinels {
+    /// Where they are; others are learnt from them.
+    pub endpoints: Vec<Endpoint>,
+    /// The name that they know the primary by.
+    pub service: String,
+    /// AUTH for the Sentinels, apart from the servers'; `None` sends none.
+    pub credentials: Option<Credentials>,
+    /// Whether connections to Sentinels are secured with TLS. The servers have [`Config::tls`].
+    pub tls: bool,
+}
+
+/// The nodes to ask first.
+#[derive(Clone, Debug)]
+pub struct Seeds {
+    /// Where some of the nodes are; the others are learnt from them.
+    pub endpoints: Vec<Endpoint>,
+    /// Where a node is reached that announces another address, as seen from this network. Names in certificates stay those of `endpoints`.
+    pub address_map: Vec<(Endpoint, Endpoint)>,
+}
+
 /// Everything that the core is told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the server is.
+    /// Where the server is; of several to ask, the first.
     pub endpoint: Endpoint,
+    /// How the servers are found. Default: at `endpoint`.
+    pub deployment: Deployment,
     /// Whether sockets are secured with TLS before anything else ([`crate::Output::StartTls`]). Default false.
     pub tls: bool,
     /// What a connection is given before its first request.
@@ -193,6 +229,7 @@ impl Config {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
+            deployment: Deployment::default(),
             tls: false,
             session: Session::default(),
             liveness: Liveness::default(),

@@ -17,7 +17,7 @@ use crate::error::Error;
 
 /// Properties of a command, as far as they follow from its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Class(u8);
+pub struct Class(u16);
 
 impl Class {
     /// Changes no data: may be sent again after anything.
@@ -36,8 +36,10 @@ impl Class {
     pub const WAITS: Self = Self(1 << 6);
     /// MULTI … EXEC: one request, several replies.
     pub const TRANSACTION: Self = Self(1 << 7);
+    /// ASKING stands in front: one more reply comes first.
+    pub(crate) const ASKING: Self = Self(1 << 8);
 
-    const fn or(self, other: Self) -> Self {
+    pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -60,6 +62,17 @@ impl Class {
     #[must_use]
     pub const fn without_idempotent(self) -> Self {
         Self(self.0 & !Self::IDEMPOTENT.0)
+    }
+
+    /// True if it is answered with more than one reply.
+    #[inline]
+    pub(crate) const fn has_own_ways(self) -> bool {
+        self.0 & (Self::TRANSACTION.0 | Self::ASKING.0) != 0
+    }
+
+    #[must_use]
+    pub(crate) const fn without_asking(self) -> Self {
+        Self(self.0 & !Self::ASKING.0)
     }
 
     /// What the name of this command says of it.

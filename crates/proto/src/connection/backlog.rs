@@ -33,6 +33,8 @@ pub(crate) enum Owner {
     Wait,
     /// The link, with new credentials.
     Auth,
+    /// The topology.
+    Question,
 }
 
 /// What is known of a request besides its bytes.
@@ -43,6 +45,8 @@ pub(crate) struct Meta {
     pub(crate) resend: Resend,
     /// What an error would say of it if it failed while it waits.
     pub(crate) delivery: Delivery,
+    /// How often a server has sent it on.
+    pub(crate) redirects: u8,
 }
 
 /// One request.
@@ -155,6 +159,14 @@ impl<T: Copy> Backlog<T> {
         self.entries.front()
     }
 
+    /// The bytes of the first request.
+    pub(crate) fn front_body(&mut self) -> Option<Bytes> {
+        let end = self.entries.front()?.end;
+        let mut encoded = BytesMut::new();
+        self.log.slices(self.first, end, |bytes| encoded.extend_from_slice(&bytes));
+        Some(encoded.freeze())
+    }
+
     /// Bytes that belong to no request: a handshake. Only while no request is in the log.
     pub(crate) fn append_raw(&mut self, command: &Command) {
         self.log.append_command(command);
@@ -238,9 +250,7 @@ impl<T: Copy> Backlog<T> {
     /// Encodes the first request anew, if it is the only one.
     pub(crate) fn rewrite_only(&mut self, rewrite: impl FnOnce(Bytes) -> Option<Command>) {
         let (Some(entry), 1) = (self.entries.front().copied(), self.entries.len()) else { return };
-        let mut encoded = BytesMut::new();
-        self.log.slices(self.first, entry.end, |bytes| encoded.extend_from_slice(&bytes));
-        if let Some(command) = rewrite(encoded.freeze()) {
+        if let Some(command) = self.front_body().and_then(rewrite) {
             *self = Self::default();
             self.push(entry, Body::Command(&command));
         }

@@ -98,10 +98,19 @@ pub(crate) struct Handshake {
     has_heard: bool,
     /// The database is the session's.
     is_selected: bool,
-    session: Session,
-    old_id: Option<i64>,
+    opening: Opening,
+}
+
+/// What a connection is given before its first request.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) session: Session,
+    /// The number of the connection that is under suspicion, if there is one.
+    pub(crate) old_id: Option<i64>,
     /// How a server that goes away should name another; `None`: it is not asked to.
-    endpoint_type: Option<&'static str>,
+    pub(crate) endpoint_type: Option<&'static str>,
+    /// A replica is to answer reads (READONLY).
+    pub(crate) is_read_from: bool,
 }
 
 fn words(name: &str, args: &[&str]) -> Command {
@@ -113,30 +122,25 @@ fn words(name: &str, args: &[&str]) -> Command {
 }
 
 impl Handshake {
-    /// Starts one; `old_id` is the number of the connection that is under suspicion, if there is one.
-    pub(crate) fn start(
-        session: &Session,
-        old_id: Option<i64>,
-        endpoint_type: Option<&'static str>,
-    ) -> (Self, Vec<Command>) {
+    /// Starts one.
+    pub(crate) fn start(opening: Opening) -> (Self, Vec<Command>) {
         let mut handshake = Self {
             steps: VecDeque::new(),
             server: Server::unknown(),
             old: OldListed::Unknown,
             fallback: false,
             has_heard: false,
-            is_selected: session.database == 0,
-            session: session.clone(),
-            old_id,
-            endpoint_type,
+            is_selected: opening.session.database == 0,
+            opening,
         };
-        let commands = handshake.begin(session.protocol == Protocol::Resp3);
+        let resp3 = handshake.opening.session.protocol == Protocol::Resp3;
+        let commands = handshake.begin(resp3);
         (handshake, commands)
     }
 
     fn begin(&mut self, resp3: bool) -> Vec<Command> {
-        let session = self.session.clone();
-        let endpoint_type = self.endpoint_type.filter(|_| resp3);
+        let session = self.opening.session.clone();
+        let endpoint_type = self.opening.endpoint_type.filter(|_| resp3);
         let mut commands = Vec::new();
         let mut step = |step, command| {
             self.steps.push_back(step);
@@ -168,6 +172,9 @@ impl Handshake {
                 step(Step::Courtesy, words("CLIENT", &[word, "ON"]));
             }
         }
+        if self.opening.is_read_from {
+            step(Step::Courtesy, Command::new("READONLY"));
+        }
         if let Some(kind) = endpoint_type {
             // Pushes need RESP3. Servers that send none refuse it, which is no news to anybody.
             let words = words("CLIENT MAINT_NOTIFICATIONS", &["ON", "moving-endpoint-type", kind]);
@@ -183,13 +190,13 @@ impl Handshake {
         let mut commands = Vec::new();
         if !self.is_selected {
             let mut select = Command::new("SELECT");
-            select.push_int(i64::from(self.session.database));
+            select.push_int(i64::from(self.opening.session.database));
             commands.push(select);
             self.steps.push_back(Step::Select);
         }
         commands.extend([words("INFO", &["server"]), words("INFO", &["replication"])]);
         self.steps.extend([Step::InfoServer, Step::InfoReplication]);
-        if let Some(id) = self.old_id {
+        if let Some(id) = self.opening.old_id {
             let mut list = Command::new("CLIENT LIST ID");
             list.push_int(id);
             commands.push(list);

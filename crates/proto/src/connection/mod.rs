@@ -17,7 +17,6 @@ use redial_resp::{Command, Frame, ProtocolError};
 use self::backlog::{Backlog, Entry, Owner};
 use self::frames::Frames;
 use self::identity::Server;
-use crate::command::Class;
 use crate::ids::ConnId;
 use crate::time::Time;
 
@@ -117,7 +116,7 @@ impl<T: Copy> Connection<T> {
     #[inline]
     pub(crate) fn next_plain(&mut self) -> Option<(T, Frame)> {
         let Entry { token, end, meta, .. } = *self.in_flight.front()?;
-        let is_plain = meta.owner == Owner::Caller && !meta.class.is(Class::TRANSACTION);
+        let is_plain = meta.owner == Owner::Caller && !meta.class.has_own_ways();
         if !is_plain || end > self.taken {
             return None;
         }

@@ -77,11 +77,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         mut each: impl FnMut(T, Result<RequestId, Error>),
     ) {
         let template = self.entry(Class::default(), T::default(), options);
-        let node = self.topology.route(Body::Encoded(encoded));
         let writes =
             self.config.read_only && commands.clone().any(|(_, class, _)| !class.is(Class::READ));
-        let link = link_for(&mut self.links, node, options.on);
-        if let Some(link) = link.filter(|_| !self.quitting && !writes)
+        let together = options.on.is_some() || self.topology.is_single();
+        let link = link_at(&mut self.links, &self.places, NodeId::default(), options.on);
+        if let Some(link) = link.filter(|_| together && !self.quitting && !writes)
             && let Some((base, in_flight)) = link.write_run(&template, encoded)
         {
             let before = in_flight.len();
@@ -127,9 +127,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             return Err(read_only("a command of this transaction"));
         }
         let entry = self.entry(class, token, options);
-        let id = self.accept(entry, Body::Encoded(encoded), options.on)?;
-        let node = self.topology.route(Body::Encoded(encoded));
-        if let Some(link) = link_for(&mut self.links, node, options.on) {
+        let node = self.node_for(Body::Encoded(encoded), options.on)?;
+        let id = self.accept_at(entry, Body::Encoded(encoded), node, options.on)?;
+        if let Some(link) = link_at(&mut self.links, &self.places, node, options.on) {
             link.note_transaction(id.0, commands.saturating_add(2));
         }
         Ok(id)
@@ -182,7 +182,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        let at = self.add_link(purpose);
+        let at = self.add_link(purpose, NodeId::default());
         let id = self.links.get(at).and_then(|link| OpenedId::of(link.id));
         id.ok_or_else(|| Error::invalid("there are no numbers left for connections"))
     }
@@ -192,6 +192,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.drain_reading();
         self.with_link(id.link(), |link, cx| link.end(cx, "closed by its owner"));
         self.links.retain(|link| link.id != id.link());
+        self.reindex();
         self.settle();
     }
 
@@ -216,7 +217,13 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             end: 0,
             deadline: self.now + timeout,
             accepted: Tick::of(self.now),
-            meta: Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent },
+            meta: Meta {
+                owner: Owner::Caller,
+                class,
+                resend,
+                delivery: Delivery::NotSent,
+                redirects: 0,
+            },
         }
     }
 
@@ -227,12 +234,31 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         body: Body<'_>,
         on: Option<OpenedId>,
     ) -> Result<RequestId, Error> {
+        let node = self.node_for(body, on)?;
+        self.accept_at(entry, body, node, on)
+    }
+
+    /// The node that takes this; of an opened link, its own.
+    #[inline]
+    fn node_for(&self, body: Body<'_>, on: Option<OpenedId>) -> Result<NodeId, Error> {
+        if on.is_some() { Ok(NodeId::default()) } else { self.topology.route(body) }
+    }
+
+    #[inline]
+    fn accept_at(
+        &mut self,
+        entry: Entry<T>,
+        body: Body<'_>,
+        node: NodeId,
+        on: Option<OpenedId>,
+    ) -> Result<RequestId, Error> {
         if self.quitting {
             let text = "the client is ending (`quit`); call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        let node = self.topology.route(body);
-        let Some(link) = link_for(&mut self.links, node, on) else { return Err(no_link(on)) };
+        let Some(link) = link_at(&mut self.links, &self.places, node, on) else {
+            return Err(no_link(on));
+        };
         if !link.write_at_once(entry, body) {
             link.accept(&mut context!(self), entry, body)?;
         }
@@ -257,12 +283,18 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     /// Gives waiting blocking commands a connection each, as far as there may be.
     pub(super) fn place_blocked(&mut self) {
         while !self.blocking.is_empty() {
-            let is_free = |link: &Link<T>| link.purpose == Purpose::Blocking && link.is_free();
+            let node =
+                self.blocking.front_body().map(|body| self.topology.route(Body::Encoded(&body)));
+            // One whose keys are in several places was refused before.
+            let node = node.and_then(Result::ok).unwrap_or_default();
+            let is_free = |link: &Link<T>| {
+                link.purpose == Purpose::Blocking && link.node == node && link.is_free()
+            };
             let count = self.links.iter().filter(|link| link.purpose == Purpose::Blocking).count();
             let at = match self.links.iter().position(is_free) {
                 Some(at) => at,
                 None if count < self.config.max_blocking_connections => {
-                    self.add_link(Purpose::Blocking)
+                    self.add_link(Purpose::Blocking, node)
                 }
                 None => return,
             };
@@ -273,13 +305,14 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         }
     }
 
-    pub(super) fn add_link(&mut self, purpose: Purpose) -> usize {
+    pub(super) fn add_link(&mut self, purpose: Purpose, node: NodeId) -> usize {
         let id = LinkId(self.next_link);
         self.next_link += 1;
-        let node = NodeId::default();
-        let mut link = Link::new(id, purpose, node, self.topology.endpoint(node).clone());
+        let endpoint = self.topology.node(node).endpoint.cloned();
+        let mut link = Link::new(id, purpose, node, endpoint);
         link.connect(&mut context!(self));
         self.links.push(link);
+        self.reindex();
         self.links.len() - 1
     }
 
@@ -291,6 +324,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.outputs.retain(|output| !is_its(output));
         let mut cx = context!(self);
         let found = self.links.iter_mut().any(|link| link.abandon(&mut cx, request.0));
+        self.later.retain(|(_, detour)| detour.entry.seq != request.0);
         if !found {
             self.blocking.abandon(request.0);
         }
@@ -298,10 +332,16 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     }
 }
 
-/// The shared link of a node, or a dedicated one.
-fn link_for<T>(links: &mut [Link<T>], node: NodeId, on: Option<OpenedId>) -> Option<&mut Link<T>> {
+/// The shared link of a node (of node 0 where there is none), or an opened one.
+#[inline]
+fn link_at<'a, T>(
+    links: &'a mut [Link<T>],
+    places: &[u32],
+    node: NodeId,
+    on: Option<OpenedId>,
+) -> Option<&'a mut Link<T>> {
     match on {
-        None => links.first_mut().filter(|link| link.node == node),
+        None => links.get_mut(places.get(node.0 as usize).map_or(0, |at| *at as usize)),
         Some(on) => links.iter_mut().find(|link| link.id == on.link()),
     }
 }

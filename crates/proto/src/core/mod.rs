@@ -21,11 +21,12 @@ use crate::event::{EventKind, State};
 use crate::hint::{Advice, Hints};
 use crate::ids::{ConnId, Ids, LinkId, OpenedId};
 use crate::link::context::{Context, Notice};
+use crate::link::detours::Detour;
 use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::{Input, Output};
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::topology::{NodeId, Standalone, Topology};
+use crate::topology::{NodeId, Signal, Topology};
 
 /// Lends the core's parts to a link.
 macro_rules! context {
@@ -41,11 +42,13 @@ macro_rules! context {
             hints: &mut $core.hints,
             outputs: &mut $core.outputs,
             notices: &mut $core.notices,
+            detours: &mut $core.detours,
         }
     };
 }
 
 mod accepting;
+mod steering;
 
 /// The client minus I/O. `T` names a request to the driver: a slot, a number.
 ///
@@ -62,8 +65,14 @@ pub struct Core<T> {
     hints: Hints,
     outputs: VecDeque<Output<T>>,
     notices: Vec<Notice>,
-    /// The shared link is always the first.
+    /// Requests on their way to another link.
+    detours: Vec<Detour<T>>,
+    /// The same, and when.
+    later: Vec<(Time, Detour<T>)>,
+    /// The shared link of node 0 is always the first.
     links: Vec<Link<T>>,
+    /// By node: where its shared link is.
+    places: Vec<u32>,
     next_link: u32,
     blocking: Blocking<T>,
     /// The link whose read bytes are being turned into answers.
@@ -76,9 +85,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     #[must_use]
     pub fn new(config: Config, budget: RetryBudget, seed: u64) -> Self {
         let config = Config { liveness: config.liveness.at_least(), ..config };
-        let topology = Box::new(Standalone::new(&config));
+        let topology = crate::topology::of(&config);
         let node = NodeId::default();
-        let endpoint = topology.endpoint(node).clone();
+        let endpoint = topology.node(node).endpoint.cloned();
         let shared = Link::new(LinkId(0), Purpose::Shared, node, endpoint);
         Self {
             topology,
@@ -90,7 +99,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             budget,
             outputs: VecDeque::new(),
             notices: Vec::new(),
+            detours: Vec::new(),
+            later: Vec::new(),
             links: vec![shared],
+            places: vec![0],
             next_link: 1,
             blocking: Blocking::default(),
             hints: Hints::default(),
@@ -156,7 +168,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let at = self.links.iter().position(|link| link.purpose == Purpose::Subscriber);
         let at = match at {
             Some(at) => at,
-            None if needed => self.add_link(Purpose::Subscriber),
+            None if needed => self.add_link(Purpose::Subscriber, NodeId::default()),
             None => return,
         };
         let mut cx = context!(self);
@@ -276,9 +288,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         for link in &mut self.links {
             link.connect(&mut cx);
         }
+        self.signal(Signal::Connect);
     }
 
     fn end_all(&mut self, text: &str) {
+        self.signal(Signal::Disconnect);
+        self.fail_later(text);
         let mut cx = context!(self);
         for link in &mut self.links {
             link.end(&mut cx, text);
@@ -304,6 +319,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             while link.next_timer() <= cx.now && link.on_timer(&mut cx) {}
         }
         self.blocking.expire(&mut cx);
+        self.run_later();
+        if self.topology.poll_timeout() <= self.now {
+            self.signal(Signal::Tick);
+        }
         if let Some(text) = self.keeper.overdue(self.now) {
             self.on_ungranted(text);
         }
@@ -340,12 +359,16 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// Passes on what links have to tell each other, and ends what is to end.
     fn settle(&mut self) {
-        while let Some(notice) = self.notices.pop() {
-            self.on_notice(notice);
+        while !self.notices.is_empty() {
+            for notice in std::mem::take(&mut self.notices) {
+                self.on_notice(notice);
+            }
         }
+        self.run_detours();
         if self.quitting
             && self.reading.is_none()
             && self.blocking.is_empty()
+            && self.later.is_empty()
             && !self.links.iter().any(Link::has_callers)
         {
             self.end_all("quit");
@@ -358,6 +381,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             };
             self.links.retain(|link| !(may_go(link) && link.has_ended()));
             if self.links.len() < before {
+                self.reindex();
                 self.place_blocked();
             }
         }
@@ -371,16 +395,25 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Notice::Answered { link, client_id, gone } => {
                 self.with_link(link, |link, cx| link.on_inquiry_answered(cx, client_id, gone));
             }
-            Notice::Compare { link, run_id } => self.compare(link, run_id.as_deref()),
-            Notice::Adopted { run_id } => {
+            Notice::Compare { link, node, run_id } => self.compare(link, node, run_id.as_deref()),
+            Notice::Adopted { node, run_id } => {
                 let mut cx = context!(self);
-                for link in self.links.iter_mut().filter(|link| link.purpose != Purpose::Shared) {
+                let follows = |link: &Link<T>| {
+                    link.node == node
+                        && !matches!(link.purpose, Purpose::Shared | Purpose::Discovery)
+                };
+                for link in self.links.iter_mut().filter(|link| follows(link)) {
                     link.on_server_replaced(&mut cx, run_id.as_deref());
                 }
             }
-            Notice::Inquire { link, client_id, run_id } => {
+            Notice::State { node, state } => self.signal(Signal::State(node, state)),
+            Notice::Told { node, question, reply } => self.on_told(node, question, &reply),
+            Notice::Heard { node, frame } => self.signal(Signal::Heard(node, &frame)),
+            Notice::Listens { node } => self.signal(Signal::Listens(node)),
+            Notice::Inquire { link, node, client_id, run_id } => {
+                let at = self.at(node);
                 let mut cx = context!(self);
-                if let Some(shared) = self.links.first_mut() {
+                if let Some(shared) = self.links.get_mut(at) {
                     shared.inquire(&mut cx, link, client_id, run_id.as_deref());
                 }
             }
@@ -388,8 +421,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     }
 
     /// A link that is not on the server that the shared one uses hears of it, if both know their servers.
-    fn compare(&mut self, link: LinkId, run_id: Option<&str>) {
-        let shared = self.links.first().filter(|shared| shared.is_serving());
+    fn compare(&mut self, link: LinkId, node: NodeId, run_id: Option<&str>) {
+        let shared = self.links.get(self.at(node)).filter(|shared| shared.is_serving());
         let leads = shared.and_then(Link::run_id).map(str::to_owned);
         if leads.is_some() && run_id.is_some() && leads.as_deref() != run_id {
             self.with_link(link, |link, cx| link.on_server_replaced(cx, leads.as_deref()));
@@ -432,7 +465,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     #[must_use]
     pub fn poll_timeout(&self) -> Time {
         let links = self.links.iter().map(Link::next_timer).min().unwrap_or(Time::NEVER);
-        links.min(self.blocking.next_deadline()).min(self.keeper.next())
+        let others = self.blocking.next_deadline().min(self.keeper.next());
+        links.min(others).min(self.topology.poll_timeout()).min(self.next_later())
     }
 
     /// Gives the bytes that are to be written on this connection, in order; they count as written only with [`Input::Written`].

@@ -53,7 +53,7 @@ impl<T: Copy + Default> Link<T> {
     pub(super) fn on_surveyed(&mut self, cx: &mut Context<'_, T>, id: ConnId) {
         let Some(attempt) = self.attempts.iter().find(|attempt| attempt.id == id) else { return };
         let Stage::Kept(_, survey) = &attempt.stage else { return };
-        let fits = cx.topology.judge(survey.server.role);
+        let fits = cx.topology.judge(self.node, survey.server.role);
         let found = Found {
             identity: self.identity(&survey.server),
             role_fits: fits,
@@ -74,6 +74,8 @@ impl<T: Copy + Default> Link<T> {
             Verdict::MoveOver => self.move_over(cx, id),
             Verdict::Recover if self.mode == Mode::Serving => self.end_plan(cx),
             Verdict::Recover => {
+                // Under another name, it is where the node is.
+                self.served_from.clone_from(&self.endpoint);
                 let silent = self.current.as_ref().map(|conn| cx.now.since(conn.last_read));
                 self.recover(cx, silent.unwrap_or_default());
             }
@@ -204,6 +206,7 @@ impl<T: Copy + Default> Link<T> {
         }
         let was_told = self.old_by_plan() == Old::Leaving;
         let attempt = self.attempts.remove(at);
+        let to = attempt.to;
         let mut conn = match attempt.stage {
             Stage::Kept(shaken, _) => shaken.conn,
             Stage::Fencing(conn, _) => *conn,
@@ -234,6 +237,7 @@ impl<T: Copy + Default> Link<T> {
         }
         self.plan = None;
         self.current = Some(conn);
+        self.served_from = to;
         self.mode = Mode::Serving;
         self.lost = None;
         self.cause = None;
@@ -251,11 +255,13 @@ impl<T: Copy + Default> Link<T> {
         self.set_state(cx, State::Ready);
         self.authenticate_again(cx);
         self.subscribe_again(cx, interrupted);
+        self.ask_waiting(cx);
         self.arm_idle(cx);
         self.flush(cx);
+        self.go_where_it_leads(cx);
         if self.purpose == Purpose::Shared {
             if interrupted {
-                cx.notices.push(Notice::Adopted { run_id });
+                cx.notices.push(Notice::Adopted { node: self.node, run_id });
             }
             if is_azure(cx.config) {
                 cx.notices.push(Notice::Watch);
@@ -284,7 +290,9 @@ impl<T: Copy + Default> Link<T> {
     ) {
         let in_flight = std::mem::take(&mut old.in_flight);
         self.inquiries.clear();
+        self.asked = false;
         self.transactions.reset();
+        self.on_questions_lost(cx, text);
         self.fail_held(cx, text);
         self.on_subscriptions_lost(cx, old.last_read);
         let mut kept = in_flight.sift(|_, entry| {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use redial_resp::Command;
 
-use crate::config::{Endpoint, Session};
+use crate::config::Endpoint;
 use crate::connection::Connection;
 use crate::connection::fence::Fence;
-use crate::connection::handshake::{Handshake, Survey};
+use crate::connection::handshake::{Handshake, Opening, Survey};
 use crate::ids::ConnId;
 use crate::time::Time;
 
@@ -20,6 +20,8 @@ pub(crate) struct Attempt<T> {
     pub(crate) since: Time,
     pub(super) dialed: Time,
     pub(super) stage: Stage<T>,
+    /// Where its node was when it was dialed.
+    pub(super) to: Option<Endpoint>,
     /// Where it leads, if a server said so and it is not the configured endpoint.
     pub(super) told: Option<Endpoint>,
     /// Where it has led, if that is known.
@@ -65,6 +67,7 @@ impl<T: Copy> Attempt<T> {
             since: now,
             dialed: now,
             stage: Stage::Connecting,
+            to: None,
             told: None,
             peer: None,
             rtt: Duration::ZERO,
@@ -83,15 +86,8 @@ impl<T: Copy> Attempt<T> {
     }
 
     /// The socket is there, and secured where it has to be: begin the handshake. How long it has taken is counted from the first of both.
-    pub(super) fn start_handshake(
-        &mut self,
-        now: Time,
-        session: &Session,
-        old_id: Option<i64>,
-        generation: u32,
-        endpoint_type: Option<&'static str>,
-    ) {
-        let (handshake, commands) = Handshake::start(session, old_id, endpoint_type);
+    pub(super) fn start_handshake(&mut self, now: Time, opening: Opening, generation: u32) {
+        let (handshake, commands) = Handshake::start(opening);
         let mut conn = Connection::new(self.id, now);
         conn.generation = generation;
         conn.write_raw(&commands);

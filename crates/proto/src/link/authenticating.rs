@@ -8,7 +8,7 @@ use super::dialing::Failure;
 use super::timers::Timer;
 use super::{Link, Mode, Purpose};
 use crate::connection::backlog::Owner;
-use crate::connection::handshake::Refusal;
+use crate::connection::handshake::{Opening, Refusal};
 use crate::credentials::Readiness;
 use crate::event::EventKind;
 use crate::ids::ConnId;
@@ -19,14 +19,20 @@ impl<T: Copy + Default> Link<T> {
         let old_id = self.current.as_ref().and_then(|current| current.server.as_ref()?.client_id);
         let peer = self.attempts.iter().find(|attempt| attempt.id == conn).and_then(|a| a.peer);
         let endpoint_type = self.endpoint_type(cx, peer);
+        let node = cx.topology.node(self.node);
         let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == conn) else {
             return;
         };
-        match cx.keeper.readiness(cx.now, attempt.dialed) {
+        let readiness = match node.session {
+            Some(_) => Readiness::Ready,
+            None => cx.keeper.readiness(cx.now, attempt.dialed),
+        };
+        match readiness {
             Readiness::Ready => {
-                let generation = cx.keeper.generation();
-                let session = &cx.config.session;
-                attempt.start_handshake(cx.now, session, old_id, generation, endpoint_type);
+                let session = node.session.unwrap_or(&cx.config.session).clone();
+                let is_read_from = node.is_read_from;
+                let opening = Opening { session, old_id, endpoint_type, is_read_from };
+                attempt.start_handshake(cx.now, opening, cx.keeper.generation());
             }
             Readiness::Wait(until) => {
                 attempt.stage = Stage::Unauthenticated(until);
@@ -65,6 +71,9 @@ impl<T: Copy + Default> Link<T> {
             return;
         };
         let Some(credentials) = &cx.config.session.credentials else { return };
+        if cx.topology.node(self.node).session.is_some() {
+            return;
+        }
         if conn.generation == cx.keeper.generation() {
             return;
         }

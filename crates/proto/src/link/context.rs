@@ -8,14 +8,15 @@ use crate::budget::RetryBudget;
 use crate::config::Config;
 use crate::credentials::Keeper;
 use crate::error::Error;
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, State};
 use crate::hint::{Advice, Hints};
 use crate::ids::{Ids, LinkId};
+use crate::link::detours::Detour;
 use crate::link::{Link, Purpose};
 use crate::output::Output;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::topology::Topology;
+use crate::topology::{NodeId, Question, Topology};
 
 /// The core's parts, lent for one input.
 pub(crate) struct Context<'a, T> {
@@ -30,19 +31,29 @@ pub(crate) struct Context<'a, T> {
     pub(crate) outputs: &'a mut VecDeque<Output<T>>,
     /// What a link has to tell the others; the core passes it on.
     pub(crate) notices: &'a mut Vec<Notice>,
+    /// Requests that are to go on elsewhere; the core sends them there.
+    pub(crate) detours: &'a mut Vec<Detour<T>>,
 }
 
 /// What one link learns that concerns others.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// A blocked connection is to be asked after.
-    Inquire { link: LinkId, client_id: i64, run_id: Option<String> },
+    Inquire { link: LinkId, node: NodeId, client_id: i64, run_id: Option<String> },
     /// The answer to that, for the link that asked.
     Answered { link: LinkId, client_id: i64, gone: bool },
-    /// The shared link uses another connection, to this server, from now on.
-    Adopted { run_id: Option<String> },
+    /// The shared link of a node uses another connection, to this server, from now on.
+    Adopted { node: NodeId, run_id: Option<String> },
+    /// The shared link of a node is in this state now.
+    State { node: NodeId, state: State },
+    /// A question of the topology is answered, or will not be.
+    Told { node: NodeId, question: Question, reply: Result<Frame, String> },
+    /// A message that the topology listens to.
+    Heard { node: NodeId, frame: Frame },
+    /// A link of questions has a connection from now on.
+    Listens { node: NodeId },
     /// Is this still the server that leads?
-    Compare { link: LinkId, run_id: Option<String> },
+    Compare { link: LinkId, node: NodeId, run_id: Option<String> },
     /// A server's hint that concerns all links.
     Hint(Advice),
     /// There is a server, and its host has announcements to make.
@@ -63,6 +74,11 @@ impl<T: Copy> Context<'_, T> {
 
     pub(crate) fn event(&mut self, link: LinkId, purpose: Purpose, kind: EventKind) {
         self.outputs.push_back(Output::Event(Event { link, purpose, kind }));
+    }
+
+    /// True if connections to this node are secured before anything else.
+    pub(crate) fn is_secured(&self, node: NodeId) -> bool {
+        self.topology.node(node).tls
     }
 
     pub(crate) fn emit(&mut self, link: &Link<T>, kind: EventKind) {

@@ -88,7 +88,9 @@ impl<T: Copy + Default> Link<T> {
 
     fn ask_to_lead(&mut self, cx: &mut Context<'_, T>) {
         self.asked_to_lead = cx.now;
-        cx.outputs.push_back(Output::Lead { link: self.id, endpoint: self.endpoint.clone() });
+        if let Some(endpoint) = self.endpoint.clone() {
+            cx.outputs.push_back(Output::Lead { link: self.id, endpoint });
+        }
     }
 
     /// Shows the others that this link goes on; or takes over from one that does not.
@@ -115,7 +117,7 @@ impl<T: Copy + Default> Link<T> {
     pub(crate) fn on_finding(&mut self, cx: &mut Context<'_, T>, finding: &Finding) {
         let is_another = finding.run_id.is_none() || self.run_id() != finding.run_id.as_deref();
         let path_is_dead = matches!(self.mode, Mode::Suspect { retransmitting: true, .. });
-        let fits = cx.topology.judge(finding.role);
+        let fits = cx.topology.judge(self.node, finding.role);
         if self.lead == Lead::Follower && fits && (is_another || path_is_dead) {
             self.dial_now(cx);
         }
@@ -123,8 +125,10 @@ impl<T: Copy + Default> Link<T> {
 
     /// Ends the part of a prober.
     pub(super) fn resign(&mut self, cx: &mut Context<'_, T>) {
-        if matches!(self.lead, Lead::Leader | Lead::Follower) {
-            cx.outputs.push_back(Output::Resign { link: self.id, endpoint: self.endpoint.clone() });
+        if matches!(self.lead, Lead::Leader | Lead::Follower)
+            && let Some(endpoint) = self.endpoint.clone()
+        {
+            cx.outputs.push_back(Output::Resign { link: self.id, endpoint });
         }
         self.lead = Lead::None;
     }
@@ -153,16 +157,18 @@ impl<T: Copy + Default> Link<T> {
             self.timers.set(Timer::Dial, cx.now + SPACING);
             return;
         }
+        let told = self.told_endpoint(cx.now);
+        // Before its node is found there is nothing to dial; then it is told.
+        let Some(endpoint) = told.clone().or_else(|| self.endpoint.clone()) else { return };
         if self.attempts.len() >= MOST_ATTEMPTS {
             let oldest = self.attempts.remove(0);
             cx.outputs.push_back(Output::Close { conn: oldest.id, reset: true });
         }
         let id = cx.ids.conn();
-        let told = self.told_endpoint(cx.now);
-        let endpoint = told.clone().unwrap_or_else(|| self.endpoint.clone());
-        self.attempts.push(Attempt { told, ..Attempt::new(id, cx.now) });
+        let to = self.endpoint.clone();
+        self.attempts.push(Attempt { to, told, ..Attempt::new(id, cx.now) });
         cx.outputs.push_back(Output::Dial { conn: id, endpoint });
-        if cx.keeper.ask(cx.now) {
+        if cx.topology.node(self.node).session.is_none() && cx.keeper.ask(cx.now) {
             cx.ask_credentials(false);
         }
         if self.current.is_some() {
@@ -200,7 +206,7 @@ impl<T: Copy + Default> Link<T> {
             return;
         };
         attempt.since = cx.now;
-        if cx.config.tls {
+        if cx.is_secured(self.node) {
             attempt.stage = Stage::Connected;
             cx.outputs.push_back(Output::Inspect(conn));
             self.secure_next(cx);
@@ -267,11 +273,12 @@ impl<T: Copy + Default> Link<T> {
             }
             Progress::Refused(refusal) => self.on_refused(cx, id, refusal),
             Progress::Done(survey) => {
-                if self.lead == Lead::Leader {
+                if self.lead == Lead::Leader
+                    && let Some(endpoint) = self.endpoint.clone()
+                {
                     let finding =
                         Finding { run_id: survey.server.run_id.clone(), role: survey.server.role };
-                    cx.outputs
-                        .push_back(Output::Publish { endpoint: self.endpoint.clone(), finding });
+                    cx.outputs.push_back(Output::Publish { endpoint, finding });
                 }
                 attempt.on_surveyed(cx.now, survey);
                 self.on_surveyed(cx, id);
@@ -341,6 +348,9 @@ impl<T: Copy + Default> Link<T> {
             _ => (false, ErrorKind::Unreachable),
         };
         let cause = text.clone();
+        if self.current.is_none() {
+            self.on_questions_lost(cx, &text);
+        }
         cx.emit(self, EventKind::DialFailed { conn: id, cause, needs_attention, kind });
         if attempt.told.is_none() {
             self.cause = Some(text);
@@ -348,7 +358,7 @@ impl<T: Copy + Default> Link<T> {
         if self.current.is_none() {
             self.set_state(cx, State::Reconnecting);
         }
-        if cx.config.tls {
+        if cx.is_secured(self.node) {
             self.secure_next(cx);
         }
         self.plan_next_dial(cx, failure);
@@ -431,7 +441,7 @@ impl<T: Copy + Default> Link<T> {
             self.on_attempt_failed(cx, id, &Failure::Unanswered, text.to_owned());
         }
         self.on_credentials(cx);
-        if cx.config.tls {
+        if cx.is_secured(self.node) {
             self.ask_silent(cx);
             self.secure_next(cx);
         }

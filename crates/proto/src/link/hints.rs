@@ -302,7 +302,7 @@ impl<T: Copy + Default> Link<T> {
             return None;
         }
         let Some(peer) = peer else { return Some("none") };
-        Some(match (is_private(peer), cx.config.tls) {
+        Some(match (is_private(peer), cx.is_secured(self.node)) {
             (true, true) => "internal-fqdn",
             (true, false) => "internal-ip",
             (false, true) => "external-fqdn",

@@ -209,7 +209,7 @@ impl<T: Copy + Default> Link<T> {
                 if is_over && self.has_nothing_better(cx) {
                     let text = format!(
                         "{} was silent for {silence:.1?} and nothing better was found",
-                        self.endpoint
+                        self.place()
                     );
                     return self.lose(cx, &text, true);
                 }
@@ -254,6 +254,7 @@ impl<T: Copy + Default> Link<T> {
         self.go_on_leaving(cx);
         self.flush(cx);
         self.watch_silence(cx);
+        self.go_where_it_leads(cx);
     }
 
     pub(super) fn arm_idle(&mut self, cx: &mut Context<'_, T>) {
@@ -272,7 +273,7 @@ impl<T: Copy + Default> Link<T> {
         }
         if self.purpose.listens() {
             let run_id = self.run_id().map(str::to_owned);
-            cx.notices.push(Notice::Compare { link: self.id, run_id });
+            cx.notices.push(Notice::Compare { link: self.id, node: self.node, run_id });
         }
         let is_quiet = conn.in_flight.is_empty() && idle >= interval / 2;
         self.authenticate_again(cx);
@@ -295,6 +296,7 @@ impl<T: Copy + Default> Link<T> {
         {
             cx.notices.push(Notice::Inquire {
                 link: self.id,
+                node: self.node,
                 client_id,
                 run_id: server.run_id.clone(),
             });

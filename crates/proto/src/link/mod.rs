@@ -10,21 +10,27 @@
 //! | [`authenticating`] | credentials that change |
 //! | [`securing`] | when a dial's TLS handshake begins |
 //! | [`adopting`] | putting a probe in the connection's place, the fence, losing a connection |
+//! | [`asking`] | questions of the topology |
+//! | [`detours`] | requests that go on elsewhere |
+//! | [`leading`] | the node's place changes |
 //! | [`hints`] | what a server announces of itself: asking, and preparing to leave |
 //! | [`judge`] | the table that tells dead from slow; no state |
 //!
 //! What becomes of a single request is decided in [`crate::conclude`] only.
 
 mod adopting;
+mod asking;
 mod attempt;
 mod authenticating;
 mod backoff;
 pub(crate) mod context;
+pub(crate) mod detours;
 mod dialing;
 mod durable;
 mod hints;
 mod hold;
 mod judge;
+mod leading;
 mod liveness;
 mod replies;
 mod securing;
@@ -38,6 +44,7 @@ use std::time::Duration;
 
 use redial_resp::Command;
 
+use self::asking::Questions;
 pub(crate) use self::attempt::Attempt;
 use self::backoff::Backoff;
 use self::context::{Context, Notice};
@@ -83,6 +90,8 @@ pub enum Purpose {
     Tracking,
     /// MONITOR.
     Monitor,
+    /// Questions about which servers there are.
+    Discovery,
 }
 
 impl Purpose {
@@ -141,7 +150,8 @@ pub(crate) struct Link<T> {
     pub(crate) id: LinkId,
     pub(crate) purpose: Purpose,
     pub(crate) node: NodeId,
-    endpoint: Endpoint,
+    /// Where its node is reached, once that is known.
+    endpoint: Option<Endpoint>,
     state: State,
     mode: Mode,
     lead: Lead,
@@ -182,10 +192,22 @@ pub(crate) struct Link<T> {
     moved_at: Option<Time>,
     /// Where writes wait for their confirmation.
     durable: Option<Box<Durable<T>>>,
+    questions: Questions,
+    /// The answer to the ASKING in front of the oldest request in flight has come.
+    asked: bool,
+    /// Where the node was when the connection was dialed.
+    served_from: Option<Endpoint>,
+    /// The node takes nothing any more; the link ends with what is in flight.
+    is_dissolving: bool,
 }
 
 impl<T: Copy + Default> Link<T> {
-    pub(crate) fn new(id: LinkId, purpose: Purpose, node: NodeId, endpoint: Endpoint) -> Self {
+    pub(crate) fn new(
+        id: LinkId,
+        purpose: Purpose,
+        node: NodeId,
+        endpoint: Option<Endpoint>,
+    ) -> Self {
         Self {
             id,
             purpose,
@@ -218,6 +240,10 @@ impl<T: Copy + Default> Link<T> {
             plan: None,
             moved_at: None,
             durable: None,
+            questions: Questions::default(),
+            asked: false,
+            served_from: None,
+            is_dissolving: false,
         }
     }
 
@@ -250,6 +276,11 @@ impl<T: Copy + Default> Link<T> {
         self.is_idle() && matches!(self.mode, Mode::Serving | Mode::Dialing)
     }
 
+    /// True if there is a connection, whether or not it can be written to.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.current.is_some()
+    }
+
     pub(crate) fn current(&self) -> Option<&Connection<T>> {
         self.current.as_ref()
     }
@@ -273,6 +304,9 @@ impl<T: Copy + Default> Link<T> {
     fn set_state(&mut self, cx: &mut Context<'_, T>, state: State) {
         if self.state != state {
             self.state = state;
+            if self.purpose == Purpose::Shared {
+                cx.notices.push(Notice::State { node: self.node, state });
+            }
             cx.emit(self, EventKind::State(state));
         }
     }
@@ -379,7 +413,12 @@ impl<T: Copy + Default> Link<T> {
 
     /// For the end of an error's text: why there is no connection, as far as is known.
     pub(crate) fn why(&self) -> String {
-        let endpoint = &self.endpoint;
+        let Some(endpoint) = &self.endpoint else {
+            return match &self.cause {
+                Some(cause) => format!("; {cause}"),
+                None => "; no server for it was found yet".to_owned(),
+            };
+        };
         match (&self.cause, self.mode) {
             (_, Mode::Serving) => String::new(),
             (Some(cause), _) => format!("; the last dial of {endpoint} failed: {cause}"),
@@ -393,8 +432,13 @@ impl<T: Copy + Default> Link<T> {
 
     /// A request of the link's own, behind everything else.
     fn push_own(&mut self, cx: &mut Context<'_, T>, owner: Owner, command: &Command) {
-        let meta =
-            Meta { owner, class: Class::READ, resend: Resend::Never, delivery: Delivery::NotSent };
+        let meta = Meta {
+            owner,
+            class: Class::READ,
+            resend: Resend::Never,
+            delivery: Delivery::NotSent,
+            redirects: 0,
+        };
         if let Some(conn) = &mut self.current {
             let entry = Entry {
                 seq: cx.ids.request(),

@@ -1,11 +1,13 @@
 //! What comes back on the connection in use: each frame to the request it answers.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use redial_resp::{Frame, Value};
 
 use super::context::{Context, Notice};
+use super::detours::Why;
 use super::hold::OnRefusal;
 use super::subscriptions::Heard;
 use super::timers::Timer;
@@ -13,13 +15,15 @@ use super::transactions::Gathered;
 use super::{Link, Mode, Purpose};
 use crate::command::Class;
 use crate::conclude::{self, OnReply, RejectionCause};
-use crate::config::WantedRole;
 use crate::connection::backlog::{Entry, Owner};
 use crate::connection::handshake::{OldListed, old_listed};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Suspicion};
 use crate::output::Output;
+
+/// Before what a server refuses for one slot is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A settled request.
 type Answer<T> = (T, Result<Frame, Error>);
@@ -88,6 +92,10 @@ impl<T: Copy + Default> Link<T> {
                     cx.outputs.push_back(Output::Push { link: self.id, frame });
                     return None;
                 }
+                Heard::Message if self.purpose == Purpose::Discovery => {
+                    cx.notices.push(Notice::Heard { node: self.node, frame });
+                    return None;
+                }
                 Heard::Message => {
                     cx.outputs.push_back(Output::Push { link: self.id, frame });
                     return None;
@@ -110,9 +118,13 @@ impl<T: Copy + Default> Link<T> {
             self.lose(cx, "the server answered more than it was asked", true);
             return None;
         };
+        if entry.meta.class.is(Class::ASKING) && !std::mem::replace(&mut self.asked, true) {
+            return None;
+        }
         if entry.meta.class.is(Class::TRANSACTION) {
             return self.on_transaction_frame(cx, entry, from, frame);
         }
+        self.asked = false;
         conn.in_flight.pop_front();
         self.on_reply(cx, entry, from, frame)
     }
@@ -127,6 +139,7 @@ impl<T: Copy + Default> Link<T> {
     ) -> Option<Answer<T>> {
         let gathered = self.transactions.gather(entry.seq, frame);
         if !matches!(gathered, Gathered::Incomplete) {
+            self.asked = false;
             self.current.as_mut()?.in_flight.pop_front();
         }
         match gathered {
@@ -194,6 +207,7 @@ impl<T: Copy + Default> Link<T> {
             }
             Owner::Subscription => self.on_subscription_reply(cx, frame),
             Owner::Wait => self.on_confirmation(cx, frame),
+            Owner::Question => self.on_question_answered(cx, frame),
             Owner::Auth => {
                 let refusal = frame.error().map(|error| error.to_string());
                 self.on_authenticated(cx, refusal);
@@ -210,14 +224,28 @@ impl<T: Copy + Default> Link<T> {
         frame: Frame,
     ) -> Option<Answer<T>> {
         let judged = conclude::on_error_reply(entry.meta.class, entry.meta.resend, &frame);
-        let cause = match judged {
+        let cause = match judged.clone() {
             // A replica that was asked for is no demoted primary.
             OnReply::SendAgain(RejectionCause::ReadOnly)
-                if cx.config.wanted_role == WantedRole::Any =>
+                if !cx.topology.wants_primary(self.node) =>
             {
                 None
             }
-            OnReply::Answer => None,
+            OnReply::Redirect(to) if self.sends_on(cx, &entry) => {
+                return self.send_on(cx, entry, from, Why::Redirected(to));
+            }
+            OnReply::Answer | OnReply::Redirect(_) => None,
+            OnReply::SendAgain(
+                cause @ (RejectionCause::TryAgain | RejectionCause::ClusterDown),
+            ) if self.sends_on(cx, &entry) => {
+                // What is refused is this slot's, not the node's.
+                let waited = entry.accepted.age(cx.now);
+                if cause.longest_wait().is_some_and(|longest| waited >= longest) {
+                    return self.fail(&entry, rejected(&entry, &frame));
+                }
+                let again = cx.now + cx.rng.around(PAUSE);
+                return self.send_on(cx, entry, from, Why::Later(again));
+            }
             OnReply::SendAgain(cause) | OnReply::Refused(cause) | OnReply::Partial(cause) => {
                 Some(cause)
             }
@@ -271,6 +299,24 @@ impl<T: Copy + Default> Link<T> {
     #[expect(clippy::unused_self, reason = "reads as what the link does with the request")]
     fn fail(&self, entry: &Entry<T>, error: Error) -> Option<Answer<T>> {
         (entry.meta.owner == Owner::Caller).then_some((entry.token, Err(error)))
+    }
+
+    /// True if there are other nodes that may take the request.
+    fn sends_on(&self, cx: &Context<'_, T>, entry: &Entry<T>) -> bool {
+        let may_leave = matches!(self.purpose, Purpose::Shared | Purpose::Blocking);
+        may_leave && !cx.topology.is_single() && entry.meta.owner == Owner::Caller
+    }
+
+    fn send_on(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        mut entry: Entry<T>,
+        from: u64,
+        why: Why,
+    ) -> Option<Answer<T>> {
+        entry.meta.delivery = entry.meta.delivery.or_unknown(Delivery::Rejected);
+        self.detour(cx, entry, from, why);
+        None
     }
 
     fn send_again(

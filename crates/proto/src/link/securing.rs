@@ -50,9 +50,9 @@ impl<T: Copy + Default> Link<T> {
         if at <= cx.now {
             attempt.stage = Stage::Securing;
             attempt.tls_progress = Some(cx.now);
-            let endpoint = attempt.told.as_ref().unwrap_or(&self.endpoint);
-            let (conn, endpoint) = (attempt.id, endpoint.clone());
-            cx.outputs.push_back(Output::StartTls { conn, endpoint });
+            let named = cx.topology.node(self.node).tls_name.or(self.endpoint.as_ref());
+            let Some(endpoint) = attempt.told.as_ref().or(named).cloned() else { return };
+            cx.outputs.push_back(Output::StartTls { conn: attempt.id, endpoint });
         } else {
             self.timers.set_no_later(Timer::Attempts, at);
         }
@@ -92,7 +92,7 @@ impl<T: Copy + Default> Link<T> {
                 matches!(&attempt.stage, Stage::Shaking(shaken) if !shaken.handshake.has_heard());
             attempt.id == conn && unheard
         };
-        if cx.config.tls || self.asked_other_way {
+        if cx.is_secured(self.node) || self.asked_other_way {
             return false;
         }
         let Some(attempt) = self.attempts.iter_mut().find(is_unheard) else { return false };
@@ -103,9 +103,9 @@ impl<T: Copy + Default> Link<T> {
     }
 
     fn ask_other_way(&mut self, cx: &mut Context<'_, T>, conn: ConnId) {
-        if !self.asked_other_way {
+        if let Some(endpoint) = self.endpoint.clone().filter(|_| !self.asked_other_way) {
             self.asked_other_way = true;
-            let (endpoint, tls) = (self.endpoint.clone(), cx.config.tls);
+            let tls = cx.is_secured(self.node);
             cx.outputs.push_back(Output::AskOtherWay { conn, endpoint, tls });
         }
     }
@@ -150,7 +150,9 @@ impl<T: Copy + Default> Link<T> {
         let is_first = |attempt: &Attempt<T>| {
             attempt.id == conn && matches!(&attempt.stage, Stage::Shaking(shaken) if !shaken.again)
         };
-        !cx.config.tls && bytes.starts_with(&TLS_ALERT) && self.attempts.iter().any(is_first)
+        !cx.is_secured(self.node)
+            && bytes.starts_with(&TLS_ALERT)
+            && self.attempts.iter().any(is_first)
     }
 
     /// For the end of a text: what may be the reason that a server closes a connection that has not been answered yet.
@@ -158,7 +160,7 @@ impl<T: Copy + Default> Link<T> {
         let first = |attempt: &&Attempt<T>| attempt.id == conn;
         match self.attempts.iter().find(first).map(|attempt| &attempt.stage) {
             Some(Stage::Shaking(shaken)) if shaken.again || shaken.handshake.has_heard() => "",
-            Some(Stage::Shaking(_)) if cx.config.tls => {
+            Some(Stage::Shaking(_)) if cx.is_secured(self.node) => {
                 " before it answered; one that asks for a client certificate does so (`TlsConfig::client_certificate_files`)"
             }
             Some(Stage::Shaking(_)) => {

@@ -303,7 +303,9 @@ impl<T: Copy + Default> Link<T> {
         if self.subscriptions.is_empty() {
             return;
         }
-        if interrupted && self.subscriptions.has_listeners() {
+        let has_listeners =
+            self.purpose != Purpose::Discovery && self.subscriptions.has_listeners();
+        if interrupted && has_listeners {
             cx.emit(self, EventKind::Gap);
         }
         if self.purpose == Purpose::Tracking && !self.speaks_resp3() {
@@ -385,6 +387,10 @@ impl<T: Copy + Default> Link<T> {
     }
 
     fn on_change(&mut self, cx: &mut Context<'_, T>, change: SubscriptionChange) {
+        // What the topology listens to concerns nobody else.
+        if self.purpose == Purpose::Discovery {
+            return;
+        }
         cx.outputs.push_back(Output::Subscription { link: self.id, change });
     }
 }

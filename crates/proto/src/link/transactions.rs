@@ -65,6 +65,11 @@ impl Transactions {
         }
     }
 
+    /// How many commands a transaction has.
+    pub(super) fn commands_of(&self, seq: NonZeroU64) -> Option<u32> {
+        self.commands.get(&seq).copied()
+    }
+
     /// The connection is another: replies begin anew.
     pub(super) fn reset(&mut self) {
         self.current = None;

@@ -1,0 +1,261 @@
+//! What the topology wants, done; and requests that go from one node's link to another's.
+
+use redial_resp::{Command, Frame};
+
+use super::Core;
+use crate::command::{Body, Class};
+use crate::connection::backlog::Owner;
+use crate::delivery::Delivery;
+use crate::error::{Error, ErrorKind};
+use crate::link::context::Context;
+use crate::link::detours::{Arrivals, Detour, Why};
+use crate::link::{Link, Purpose};
+use crate::output::Output;
+use crate::time::Time;
+use crate::topology::{NodeId, Order, Question, Signal};
+
+/// A request that was sent on so often is slowed down from then on: servers that send it to each other have something to settle first.
+const REDIRECTS_AT_ONCE: u8 = 5;
+
+/// By so much, give or take a tenth.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl<T: Copy + Default + PartialEq> Core<T> {
+    /// Tells the topology of something, and does what it wants.
+    pub(super) fn signal(&mut self, signal: Signal<'_>) {
+        self.topology.handle(self.now, &mut self.rng, signal);
+        self.follow();
+    }
+
+    /// Does what the topology wants.
+    fn follow(&mut self) {
+        while let Some(order) = self.topology.poll_output() {
+            match order {
+                Order::Ask(node, question, command) => self.ask(node, question, command),
+                Order::Listen(node, channel) => {
+                    let at = self.discovery(node);
+                    let mut cx = context!(self);
+                    if let Some(link) = self.links.get_mut(at) {
+                        link.listen(&mut cx, channel);
+                    }
+                }
+                Order::Forget(node) => self.forget(node),
+                Order::Lead(node) => self.lead(node),
+                Order::Dissolve(node) => {
+                    if let Some(link) = self.shared(node) {
+                        let waiting = link.dissolve();
+                        self.detours.extend(waiting);
+                    }
+                }
+                Order::Sort(node) => {
+                    if let Some(link) = self.shared(node) {
+                        let waiting = link.take_waiting();
+                        self.detours.extend(waiting);
+                    }
+                }
+                Order::Unfound(node, text) => {
+                    if let Some(link) = self.shared(node) {
+                        link.on_unfound(text);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The link that carries the commands for a node.
+    fn shared(&mut self, node: NodeId) -> Option<&mut Link<T>> {
+        let is_its = |link: &&mut Link<T>| link.node == node && link.purpose == Purpose::Shared;
+        self.links.iter_mut().find(is_its)
+    }
+
+    /// The link for questions to a node; made if there is none.
+    fn discovery(&mut self, node: NodeId) -> usize {
+        let is_its = |link: &Link<T>| link.node == node && link.purpose == Purpose::Discovery;
+        let found = self.links.iter().position(is_its);
+        found.unwrap_or_else(|| self.add_link(Purpose::Discovery, node))
+    }
+
+    fn ask(&mut self, node: NodeId, question: Question, command: Command) {
+        let at = self.discovery(node);
+        let mut cx = context!(self);
+        if let Some(link) = self.links.get_mut(at) {
+            link.ask(&mut cx, question, command);
+        }
+    }
+
+    fn forget(&mut self, node: NodeId) {
+        let mut cx = context!(self);
+        let is_its = |link: &Link<T>| link.node == node && link.purpose == Purpose::Discovery;
+        for link in self.links.iter_mut().filter(|link| is_its(link)) {
+            link.end(&mut cx, "nothing more is asked of it");
+        }
+        self.links.retain(|link| !is_its(link));
+        self.reindex();
+    }
+
+    /// The node is elsewhere now, or is there at all.
+    fn lead(&mut self, node: NodeId) {
+        if self.shared(node).is_none() {
+            self.add_link(Purpose::Shared, node);
+            return;
+        }
+        let mut cx = context!(self);
+        let Some(endpoint) = self.topology.node(node).endpoint else { return };
+        for link in self.links.iter_mut().filter(|link| link.node == node) {
+            link.lead_to(&mut cx, endpoint);
+        }
+    }
+
+    pub(super) fn on_told(
+        &mut self,
+        node: NodeId,
+        question: Question,
+        reply: &Result<Frame, String>,
+    ) {
+        let reply = reply.as_ref().map_err(String::as_str);
+        self.signal(Signal::Answered(node, question, reply));
+    }
+
+    /// Sends requests on that left their links.
+    pub(super) fn run_detours(&mut self) {
+        while !self.detours.is_empty() {
+            let mut arrivals: Vec<(NodeId, Arrivals<T>)> = Vec::new();
+            for detour in std::mem::take(&mut self.detours) {
+                self.on_detour(detour, &mut arrivals);
+            }
+            for (node, arrivals) in arrivals {
+                let at = self.at(node);
+                let mut cx = context!(self);
+                if let Some(link) = self.links.get_mut(at) {
+                    link.take_in(&mut cx, arrivals);
+                }
+            }
+        }
+        self.end_dissolved();
+    }
+
+    fn on_detour(&mut self, mut detour: Detour<T>, arrivals: &mut Vec<(NodeId, Arrivals<T>)>) {
+        let (node, is_once) = match &detour.why {
+            Why::Later(at) => return self.later.push((*at, detour)),
+            Why::Sorted => (self.topology.route(Body::Encoded(&detour.body)), false),
+            Why::Redirected(to) => {
+                let node = self.topology.redirect(self.now, detour.from, to);
+                let is_once = to.is_once;
+                self.follow();
+                let redirects = &mut detour.entry.meta.redirects;
+                *redirects = redirects.saturating_add(1);
+                if *redirects > REDIRECTS_AT_ONCE {
+                    return self.later.push((self.now + self.rng.around(PAUSE), detour));
+                }
+                (Ok(node), is_once)
+            }
+        };
+        let node = match node {
+            Ok(node) => node,
+            Err(error) => return self.refuse(&detour, &error),
+        };
+        if detour.entry.meta.class.is(Class::BLOCKING) {
+            let pushed = self.blocking.push_encoded(detour.entry, &detour.body, &self.config);
+            if let Err(error) = pushed {
+                self.refuse(&detour, &error);
+            }
+            return self.place_blocked();
+        }
+        // A node that has no link is served by that of node 0.
+        let node = self.links.get(self.at(node)).map_or(node, |link| link.node);
+        match arrivals.iter_mut().find(|(its, _)| *its == node) {
+            Some((_, arrivals)) => arrivals.push(&detour, is_once),
+            None => {
+                let mut first = Arrivals::default();
+                first.push(&detour, is_once);
+                arrivals.push((node, first));
+            }
+        }
+    }
+
+    fn refuse(&mut self, detour: &Detour<T>, error: &Error) {
+        let entry = &detour.entry;
+        if entry.meta.owner == Owner::Caller {
+            let reply = Err(Error::new(error.kind(), entry.meta.delivery, error.text()));
+            self.outputs.push_back(Output::Answer { token: entry.token, reply });
+        }
+    }
+
+    /// Links of nodes that are given up go when what was in flight on them is answered.
+    fn end_dissolved(&mut self) {
+        if self.reading.is_some() || !self.links.iter().any(Link::is_dissolving) {
+            return;
+        }
+        let mut cx = context!(self);
+        let mut strays = Vec::new();
+        for link in self.links.iter_mut().filter(|link| link.is_dissolving()) {
+            strays.extend(link.take_waiting());
+            if !link.has_callers() || !link.is_connected() {
+                link.end(&mut cx, "its node takes no commands any more");
+            }
+        }
+        self.links.retain(|link| !(link.is_dissolving() && link.has_ended()));
+        self.reindex();
+        if !strays.is_empty() {
+            self.detours.extend(strays);
+            self.run_detours();
+        }
+    }
+
+    /// Sends on what was to wait, and fails what has waited until its deadline.
+    pub(super) fn run_later(&mut self) {
+        if self.later.is_empty() {
+            return;
+        }
+        let now = self.now;
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.later)
+            .into_iter()
+            .partition(|(at, detour)| (*at).min(detour.entry.deadline) <= now);
+        self.later = later;
+        for (_, mut detour) in due {
+            if detour.entry.deadline <= now {
+                let text = "servers sent the command to each other, or refused it for now, until its deadline";
+                let delivery = detour.entry.meta.delivery;
+                self.refuse(&detour, &Error::new(ErrorKind::Timeout, delivery, text));
+            } else {
+                detour.why = Why::Sorted;
+                self.detours.push(detour);
+            }
+        }
+    }
+
+    pub(super) fn next_later(&self) -> Time {
+        let due = |(at, detour): &(Time, Detour<T>)| (*at).min(detour.entry.deadline);
+        self.later.iter().map(due).min().unwrap_or(Time::NEVER)
+    }
+
+    /// The client ends.
+    pub(super) fn fail_later(&mut self, text: &str) {
+        for (_, detour) in std::mem::take(&mut self.later) {
+            let error = Error::new(ErrorKind::Closed, Delivery::NotSent, text);
+            self.refuse(&detour, &error);
+        }
+    }
+
+    /// Where the link for a node's commands is; that of node 0 where there is none.
+    #[inline]
+    pub(super) fn at(&self, node: NodeId) -> usize {
+        self.places.get(node.0 as usize).map_or(0, |at| *at as usize)
+    }
+
+    /// Links have come or gone.
+    pub(super) fn reindex(&mut self) {
+        self.places.clear();
+        for (at, link) in self.links.iter().enumerate() {
+            if link.purpose == Purpose::Shared && !link.is_dissolving() {
+                let node = link.node.0 as usize;
+                if self.places.len() <= node {
+                    self.places.resize(node + 1, 0);
+                }
+                if let Some(place) = self.places.get_mut(node) {
+                    *place = at as u32;
+                }
+            }
+        }
+    }
+}
