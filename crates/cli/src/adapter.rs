@@ -16,7 +16,15 @@ use tokio::sync::mpsc;
 pub(crate) fn run() -> Result<()> {
     let url = std::env::var("REDIS_URL")
         .context("REDIS_URL is not set; this command is started by `redial drill`")?;
-    let mut builder = Client::builder(&url)?;
+    let mut builder = match Client::builder(&url) {
+        Ok(builder) => builder,
+        // redis+sentinel:// and the like.
+        Err(error) if url.split("://").next().is_some_and(|scheme| scheme.contains('+')) => {
+            println!("unable redial {} {error}", env!("CARGO_PKG_VERSION"));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     if let Some(authority) = std::env::var_os("REDIS_CA_FILE") {
         builder = builder.tls(TlsConfig::new().ca_file(authority)?);
     }

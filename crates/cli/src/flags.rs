@@ -30,7 +30,8 @@ pub(crate) enum Command {
 }
 
 const EXIT_CODES: &str = "Exit status: 0 passed, 1 failed, 2 could not be run (usage, set-up, an \
-                          adapter that dies), 77 not permitted on this system.";
+                          adapter that dies), 77 not permitted on this system, or nothing that the \
+                          client is able to do.";
 
 #[derive(Debug, Args)]
 #[command(

@@ -25,6 +25,7 @@ pub(crate) fn drill(args: &DrillArgs) -> ExitCode {
     match try_drill(args) {
         Ok(Verdict::Pass) => ExitCode::SUCCESS,
         Ok(Verdict::Fail) => ExitCode::from(EXIT_FAILED),
+        Ok(Verdict::Unable) => ExitCode::from(LabError::EXIT_SKIPPED),
         Err(error) => {
             eprintln!("redial drill: {error:#}");
             ExitCode::from(if is_skip(&error) { LabError::EXIT_SKIPPED } else { EXIT_SETUP })
@@ -69,8 +70,19 @@ fn try_drill(args: &DrillArgs) -> Result<Verdict> {
     if not_run > 0 {
         bail!("{not_run} of {} drills could not be run", drills.len());
     }
-    let failed = reports.iter().any(|report| report.verdict() == Verdict::Fail);
-    Ok(if failed { Verdict::Fail } else { Verdict::Pass })
+    Ok(overall(&reports))
+}
+
+/// One failure is a failure; what the client is not able to do counts where there is nothing else.
+fn overall(reports: &[Report]) -> Verdict {
+    let any = |verdict| reports.iter().any(|report| report.verdict() == verdict);
+    if any(Verdict::Fail) {
+        Verdict::Fail
+    } else if any(Verdict::Pass) {
+        Verdict::Pass
+    } else {
+        Verdict::Unable
+    }
 }
 
 /// Whether the system, and nobody's doing, is why there is no drill.
@@ -133,6 +145,7 @@ fn plan(args: &DrillArgs, drill: &dyn Drill, subject: Subject) -> Result<Plan> {
     };
     let rtt = variant.map_or(DEFAULT_RTT, |variant| Duration::from_millis(variant.rtt_ms));
     Ok(Plan {
+        deployment: drill.deployment(),
         subject,
         label: args.client_label.clone(),
         rtt: args.rtt.unwrap_or(rtt),
@@ -145,10 +158,10 @@ fn plan(args: &DrillArgs, drill: &dyn Drill, subject: Subject) -> Result<Plan> {
             Seconds::Auto => Length::Auto,
         },
         promote_after: args.promote_after,
-        endpoint: match args.endpoint {
+        endpoint: drill.endpoint().unwrap_or(match args.endpoint {
             EndpointKind::Address => Endpoint::Address,
             EndpointKind::Dns => Endpoint::Dns,
-        },
+        }),
         tcp_retries2: args.tcp_retries2,
         tls: args.tls,
         server_bin: args.server_bin.clone(),

@@ -57,6 +57,8 @@ fn the_list_tells_all_drills_and_their_variants() {
         "slow",
         "replies-lost",
         "half-dead-dial",
+        "sentinel",
+        "sentinel-lies",
         "pause-write",
     ] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
@@ -105,6 +107,20 @@ fn an_adapter_that_dies_or_prints_rubbish_is_an_error_and_no_verdict() {
         assert_eq!(output.status.code(), Some(2), "{script}: {}", stderr(&output));
         assert!(stderr(&output).contains(says), "{script}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn a_client_that_has_nothing_for_sentinels_gets_no_verdict() {
+    let script = "case $REDIS_URL in redis+sentinel://*/mymaster) echo unable x 1 no Sentinels;; \
+                  *) echo \"no Sentinels in $REDIS_URL\" >&2;; esac";
+    let (_folder, program) = shell_adapter(script);
+    let Some(output) = drill(&["sentinel", "--json", "--client", as_text(&program)]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["verdict"], &report["client"]), (&"unable".into(), &"x 1".into()));
+    assert_eq!(report["reasons"][0], "no Sentinels");
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod error;
 mod flow;
 mod options;
 mod reply;
+mod slots;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -43,6 +44,7 @@ use unsupported as platform;
 
 pub use error::LabError;
 pub use flow::{FlowInfo, FlowState, Traffic, WireStats};
-pub use options::{Endpoint, HostId, LabOptions, RestartWith};
+pub use options::{Deployment, Endpoint, HostId, LabOptions, RestartWith};
 pub use platform::{Lab, Server, enter};
 pub use reply::Reply;
+pub use slots::{SLOTS, first_slots, slot_of};

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use crate::{FlowInfo, HostId, LabError, LabOptions, Reply, RestartWith, WireStats};
+use crate::{Deployment, FlowInfo, HostId, LabError, LabOptions, Reply, RestartWith, WireStats};
 
 /// Always [`LabError::Unsupported`].
 pub fn enter() -> Result<(), LabError> {
@@ -43,6 +43,7 @@ impl Lab {
         url() -> String;
         authority() -> Option<std::path::PathBuf>;
         server_version() -> &str;
+        deployment() -> Deployment;
         client_command(program: impl AsRef<OsStr>) -> Command;
         spawn(command: Command) -> Result<Child, LabError>;
         server(host: HostId) -> &Server;
@@ -56,6 +57,7 @@ impl Lab {
         power_on(host: HostId) -> ();
         reboot(host: HostId, with: RestartWith) -> Result<(), LabError>;
         partition(on: bool) -> ();
+        split(apart: &[HostId]) -> ();
         drop_replies(host: HostId, on: bool) -> ();
         hold(host: HostId, on: bool) -> ();
         reset_flows(host: HostId) -> usize;

@@ -1,7 +1,8 @@
 // Adapter of ioredis for `redial drill` (the protocol is docs/adapters.md).
 //
-// ioredis as its documentation presents it first: `new Redis(url)`, default options. Options that a
-// run is to change come as JSON in IOREDIS_OPTIONS; name them with --client-label.
+// ioredis as its documentation presents it first: `new Redis(url)`, `new Redis({ sentinels, name })` for
+// redis+sentinel://h1:p1,h2:p2/name, `new Redis.Cluster(nodes)` for redis+cluster://h1:p1,h2:p2; default
+// options. Options that a run is to change come as JSON in IOREDIS_OPTIONS; name them with --client-label.
 "use strict";
 
 const readline = require("node:readline");
@@ -48,8 +49,25 @@ function failure(error) {
   return `${kind} - ${oneLine(error.message)}`;
 }
 
+// ioredis has no URLs for Sentinels and clusters: they are taken apart here. Those of TLS name no
+// authority: Node reads NODE_EXTRA_CA_CERTS.
+function make() {
+  const [, tls, kind, hosts, name] = /^redis(s?)\+(sentinel|cluster):\/\/([^/]+)\/?(.*)$/.exec(url) || [];
+  if (!kind) return new Redis(url, options);
+  const nodes = hosts.split(",").map((node) => {
+    const [host, port] = node.split(":");
+    return { host, port: Number(port) };
+  });
+  const secure = tls ? { tls: {} } : {};
+  if (kind === "sentinel") {
+    const sentinelTls = tls ? { sentinelTLS: {}, enableTLSForSentinelMode: true } : {};
+    return new Redis({ sentinels: nodes, name, ...secure, ...sentinelTls, ...options });
+  }
+  return new Redis.Cluster(nodes, { redisOptions: { ...secure, ...options } });
+}
+
 function open() {
-  const client = new Redis(url, options);
+  const client = make();
   for (const state of ["wait", "connecting", "connect", "ready", "close", "reconnecting", "end"]) {
     client.on(state, () => say(`e ${state}`));
   }

@@ -3,6 +3,7 @@
 //! Owns the child process and the threads that read it. What its lines mean is the caller's.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{self, Sender};
@@ -35,6 +36,22 @@ struct Fate {
     ended: Option<String>,
     stderr: VecDeque<String>,
 }
+
+/// The client has nothing for such a deployment, as its adapter says: no verdict, and nobody's fault.
+#[derive(Debug)]
+pub(crate) struct Unable {
+    /// Name and version.
+    pub(crate) client: String,
+    pub(crate) reason: String,
+}
+
+impl fmt::Display for Unable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not able to: {}", self.client, self.reason)
+    }
+}
+
+impl std::error::Error for Unable {}
 
 /// An adapter that has said `ready`.
 #[derive(Debug)]
@@ -93,13 +110,16 @@ impl AdapterProcess {
             readers: vec![reader, logger],
         };
         match ready.recv_timeout(READY_WITHIN) {
-            Ok(Ok((client, version))) => {
-                process.client = client;
+            Ok(Ok(Line::Ready { name, version })) => {
+                process.client = name;
                 process.version = version;
                 Ok(process)
             }
+            Ok(Ok(Line::Unable { name, version, reason })) => {
+                Err(Unable { client: format!("{name} {version}"), reason }.into())
+            }
             Ok(Err(why)) => Err(anyhow!("the adapter {label} {why}{}", process.last_words())),
-            Err(_) => Err(anyhow!(
+            _ => Err(anyhow!(
                 "the adapter {label} did not say `ready NAME VERSION` within {} s{}",
                 READY_WITHIN.as_secs(),
                 process.last_words()
@@ -176,7 +196,8 @@ impl Drop for AdapterProcess {
     }
 }
 
-type First = Result<(String, String), String>;
+/// `ready` or `unable`, or what came instead.
+type First = Result<Line, String>;
 
 /// Reads until the end; returns why it ended, as the continuation of "the adapter NAME …".
 fn read_lines(
@@ -191,7 +212,11 @@ fn read_lines(
         if !ready {
             ready = matches!(line, Ok(Line::Ready { .. }));
             return match line {
-                Ok(Line::Ready { name, version }) => first.send(Ok((name, version))).is_ok(),
+                Ok(line @ Line::Ready { .. }) => first.send(Ok(line)).is_ok(),
+                Ok(line @ Line::Unable { .. }) => {
+                    let _ = first.send(Ok(line));
+                    false
+                }
                 _ => {
                     breach = Some(format!(
                         "said `{}` where the protocol wants `ready NAME VERSION` (docs/adapters.md)",
@@ -302,6 +327,13 @@ mod tests {
         let error = fails("echo 'Welcome to my program!'; sleep 5");
         assert!(error.contains("said `Welcome to my program!`"), "{error}");
         assert!(error.contains("ready NAME VERSION"), "{error}");
+    }
+
+    #[test]
+    fn an_adapter_whose_client_can_not_says_so() {
+        let error = start("echo unable x 1 no Sentinels; sleep 5", |_| ()).unwrap_err();
+        let unable = error.downcast_ref::<Unable>().unwrap();
+        assert_eq!((unable.client.as_str(), unable.reason.as_str()), ("x 1", "no Sentinels"));
     }
 
     #[test]

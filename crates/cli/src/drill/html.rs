@@ -46,6 +46,7 @@ fn section(page: &mut String, report: &Report) {
     let (class, word) = match report.verdict() {
         Verdict::Pass => ("pass", "Pass"),
         Verdict::Fail => ("fail", "Fail"),
+        Verdict::Unable => ("", "Not able"),
     };
     let variant = setting.variant.map(|v| format!(" ({v})")).unwrap_or_default();
     let _ = write!(
@@ -69,9 +70,11 @@ fn section(page: &mut String, report: &Report) {
     if let Some(warning) = setting.warning() {
         let _ = write!(page, "<p class=\"sub\">{}</p>", escape(&warning));
     }
-    figures(page, report);
-    picture(page, report.timeline());
-    story(page, report.timeline());
+    if !matches!(report, Report::Unable(_)) {
+        figures(page, report);
+        picture(page, report.timeline());
+        story(page, report.timeline());
+    }
     if let Report::Client(report) = report {
         details(page, report);
     }
@@ -111,6 +114,7 @@ fn figures(page: &mut String, report: &Report) {
             figure(r.commands.to_string(), "commands", false);
             figure(r.connections.to_string(), "connections", false);
         }
+        Report::Unable(_) => {}
     }
     page.push_str("</dl>");
 }
@@ -291,11 +295,11 @@ fn endpoint_band(page: &mut String, scale: &Scale, timeline: &Timeline, top: f64
     for (index, (from, host)) in led.iter().enumerate() {
         let until = led.get(index + 1).map_or(timeline.end, |next| next.0);
         let (word, class) = match host {
-            Some(HostId::A) => ("leads to A", "state host-a"),
-            Some(HostId::B) => ("leads to B", "state host-b"),
-            None => ("leads nowhere", "state gone"),
+            Some(HostId::A) => ("leads to A".to_owned(), "state host-a"),
+            Some(other) => (format!("leads to {other}"), "state host-b"),
+            None => ("leads nowhere".to_owned(), "state gone"),
         };
-        stretch(page, scale, *from, until, top, word, class);
+        stretch(page, scale, *from, until, top, &word, class);
     }
 }
 

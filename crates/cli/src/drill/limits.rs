@@ -57,6 +57,11 @@ pub(crate) const PARTITION: Limits =
     Limits { server_can_tell: true, ..limits(250, AllowedErrors::OnePerCaller) };
 pub(crate) const SLOW: Limits =
     Limits { recovery: None, keeps_connection: true, ..limits(0, AllowedErrors::None) };
+/// From the moment at which the promoted server takes writes, which Sentinels announce up to a second later.
+pub(crate) const SENTINEL: Limits = KILL;
+/// Nothing is wrong with the connection: the word of two Sentinels is all that there is, and it comes up to a second after the promotion.
+pub(crate) const SENTINEL_LIES: Limits =
+    Limits { may_lose: true, ..limits(1500, AllowedErrors::InFlight) };
 pub(crate) const HALF_DEAD_DIAL: Limits =
     Limits { may_lose: true, ..limits(1000, AllowedErrors::OnePerCaller) };
 

@@ -240,7 +240,7 @@ fn take_line(shared: &Shared, clock: Clock, line: Line) {
         Line::State { state: word, detail } => {
             state.changes.push(StateChange { at: now, state: word, detail });
         }
-        Line::Ready { .. } | Line::Message { .. } | Line::Unknown => {}
+        Line::Ready { .. } | Line::Unable { .. } | Line::Message { .. } | Line::Unknown => {}
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use redial_lab::{Endpoint, Lab};
+use redial_lab::{Deployment, Endpoint, Lab};
 
 mod adapter_process;
 mod audit;
@@ -33,10 +33,11 @@ mod verdict;
 mod watchers;
 mod workload;
 
+use adapter_process::Unable;
 use clock::{Clock, millis};
 use live::Live;
 use plan::{AFTER_RECOVERY, AUTO_AT_MOST, Length, Plan, Subject};
-use report::{Report, Setting};
+use report::{Report, Setting, Timeline, UnableReport, Verdict};
 use scenarios::Drill;
 use stage::{OnStage, Stage};
 
@@ -59,24 +60,40 @@ pub(crate) fn run(drill: &dyn Drill, plan: &Plan) -> Result<Report> {
     let server = lab.server_version().to_owned();
     let live = Arc::new(Live::start(&title, plan.expected()));
     let clock = Clock::start();
-    let stage = Stage::set(plan, lab, clock, Arc::clone(&live))?;
-    let result = with_ticks(&stage, &live, || perform(drill, plan, &stage));
-    live.finish();
-    let end = result?;
-    let setting = Setting {
+    let setting = |client: String, worst_lateness: Duration| Setting {
         drill: drill.name(),
         variant: plan.variant,
-        client: client_name(plan, stage.subject()),
-        server,
-        endpoint: match plan.endpoint {
-            Endpoint::Address => "address",
-            Endpoint::Dns => "dns",
+        client,
+        server: server.clone(),
+        endpoint: match (plan.deployment, plan.endpoint) {
+            (Deployment::Sentinel, _) => "sentinel",
+            (Deployment::Cluster, _) => "cluster",
+            (Deployment::Pair, Endpoint::Address) => "address",
+            (Deployment::Pair, Endpoint::Dns) => "dns",
         },
         tls: plan.tls,
         rtt_ms: millis(plan.rtt),
         replication_delay_ms: millis(plan.replication_delay),
-        worst_lateness_ms: millis(stage.lab().wire_stats().worst_lateness),
+        worst_lateness_ms: millis(worst_lateness),
     };
+    let set = Stage::set(plan, lab, clock, Arc::clone(&live));
+    let stage = match set.map_err(anyhow::Error::downcast::<Unable>) {
+        Ok(stage) => stage,
+        Err(Ok(Unable { client, reason })) => {
+            live.finish();
+            let setting = setting(plan.label.clone().unwrap_or(client), Duration::ZERO);
+            let timeline = Timeline::default();
+            let (verdict, reasons) = (Verdict::Unable, vec![reason]);
+            let report = UnableReport { setting, verdict, reasons, timeline };
+            return Ok(Report::Unable(Box::new(report)));
+        }
+        Err(Err(error)) => return Err(error),
+    };
+    let result = with_ticks(&stage, &live, || perform(drill, plan, &stage));
+    live.finish();
+    let end = result?;
+    let lateness = stage.lab().wire_stats().worst_lateness;
+    let setting = setting(client_name(plan, stage.subject()), lateness);
     match stage.subject().clone() {
         OnStage::Load(load) => conclude::report_client(drill, &stage, &load, setting, clock),
         OnStage::Program(program) => {

@@ -1,4 +1,4 @@
-//! Watches both servers' `CLIENT LIST` during a drill: which connection is whose, and when a client
+//! Watches all servers' `CLIENT LIST` during a drill: which connection is whose, and when a client
 //! that sends nothing is there again.
 
 use std::collections::HashMap;
@@ -53,49 +53,48 @@ struct Seen {
     /// The name announced on each client port; a port is hardly used twice within a drill.
     names: HashMap<u16, String>,
     /// What each host listed last, and when.
-    last: [Vec<Listed>; 2],
+    last: Vec<Vec<Listed>>,
 }
 
 /// The observer's threads, one for each host, which end with it.
 #[derive(Debug)]
 pub(crate) struct Observer {
     seen: Arc<Mutex<Seen>>,
-    frozen: Arc<[AtomicBool; 2]>,
+    frozen: Arc<[AtomicBool]>,
     over: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
-fn index(host: HostId) -> usize {
-    usize::from(host == HostId::B)
-}
-
 impl Observer {
     pub(crate) fn start(lab: &Arc<Lab>) -> Self {
-        let seen: Arc<Mutex<Seen>> = Arc::default();
-        let frozen: Arc<[AtomicBool; 2]> = Arc::default();
+        let hosts = lab.deployment().servers();
+        let last = vec![Vec::new(); hosts.len()];
+        let seen = Arc::new(Mutex::new(Seen { last, ..Seen::default() }));
+        let frozen: Arc<[AtomicBool]> = hosts.iter().map(|_| AtomicBool::new(false)).collect();
         let over: Arc<AtomicBool> = Arc::default();
-        let threads = HostId::ALL.map(|host| {
+        let start = |host: HostId| {
             let (lab, seen, frozen, over) =
                 (Arc::clone(lab), Arc::clone(&seen), Arc::clone(&frozen), Arc::clone(&over));
             thread::spawn(move || {
                 while !over.load(Ordering::Relaxed) {
-                    if !frozen[index(host)].load(Ordering::Relaxed) {
+                    if !frozen[host.index()].load(Ordering::Relaxed) {
                         look(&lab, host, &seen);
                     }
                     thread::sleep(EVERY);
                 }
             })
-        });
-        Self { seen, frozen, over, threads: threads.into() }
+        };
+        let threads = hosts.into_iter().map(start).collect();
+        Self { seen, frozen, over, threads }
     }
 
     /// A host that can't answer is not asked.
     pub(crate) fn set_frozen(&self, host: HostId, frozen: bool) {
-        self.frozen[index(host)].store(frozen, Ordering::Relaxed);
+        self.frozen[host.index()].store(frozen, Ordering::Relaxed);
     }
 
     pub(crate) fn is_frozen(&self, host: HostId) -> bool {
-        self.frozen[index(host)].load(Ordering::Relaxed)
+        self.frozen[host.index()].load(Ordering::Relaxed)
     }
 
     /// The name that was announced from this port of the client.
@@ -105,7 +104,7 @@ impl Observer {
 
     /// Whether the host listed such a connection when it was last asked.
     pub(crate) fn lists(&self, host: HostId, which: impl Fn(&Listed) -> bool) -> bool {
-        lock(&self.seen).last[index(host)].iter().any(which)
+        lock(&self.seen).last[host.index()].iter().any(which)
     }
 }
 
@@ -128,7 +127,7 @@ fn look(lab: &Lab, host: HostId, seen: &Mutex<Seen>) {
     for client in listed.iter().filter(|client| !client.name.is_empty()) {
         seen.names.insert(client.port, client.name.clone());
     }
-    seen.last[index(host)] = listed;
+    seen.last[host.index()] = listed;
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use redial_lab::{Endpoint, LabOptions};
+use redial_lab::{Deployment, Endpoint, LabOptions};
 
 use super::client::ClientProgram;
 
@@ -35,6 +35,7 @@ pub(crate) enum Subject {
 /// One drill's options.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    pub(crate) deployment: Deployment,
     pub(crate) subject: Subject,
     pub(crate) label: Option<String>,
     pub(crate) rtt: Duration,
@@ -56,6 +57,7 @@ impl Plan {
     /// What the lab is to be.
     pub(crate) fn lab_options(&self) -> LabOptions {
         let mut options = LabOptions::default();
+        options.deployment = self.deployment;
         options.rtt = self.rtt;
         options.endpoint = self.endpoint;
         options.tcp_retries2 = self.tcp_retries2;

@@ -77,17 +77,18 @@ impl ProgramRun {
             .with_context(|| format!("cannot start {}", program.to_string_lossy()))?;
         let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
         let over: Arc<AtomicBool> = Arc::default();
-        let threads = HostId::ALL.map(|host| {
+        let start = |host: HostId| {
             let (lab, samples, over) = (Arc::clone(lab), Arc::clone(&samples), Arc::clone(&over));
             thread::spawn(move || sample(lab.server(host), clock, &samples, &over))
-        });
+        };
+        let threads = lab.deployment().servers().into_iter().map(start).collect();
         Ok(Self {
             clock,
             child: Mutex::new(child),
             exited: Mutex::default(),
             samples,
             over,
-            threads: Mutex::new(threads.into()),
+            threads: Mutex::new(threads),
         })
     }
 

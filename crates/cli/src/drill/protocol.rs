@@ -63,6 +63,12 @@ pub(crate) enum Line {
         name: String,
         version: String,
     },
+    /// The client has nothing for what `REDIS_URL` names.
+    Unable {
+        name: String,
+        version: String,
+        reason: String,
+    },
     Reply {
         id: usize,
         outcome: Outcome,
@@ -90,6 +96,8 @@ impl Line {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "ready" => parse_ready(rest).ok_or(Malformed { expected: "ready NAME VERSION" }),
+            "unable" => parse_unable(rest)
+                .ok_or(Malformed { expected: "unable NAME VERSION REASON" }),
             "r" => parse_reply(rest).ok_or(Malformed {
                 expected: "r ID ok VALUE, or r ID err KIND DELIVERY TEXT where DELIVERY is not-sent, \
                            rejected, unknown, ran, answered or -",
@@ -114,6 +122,14 @@ fn parse_ready(rest: &str) -> Option<Line> {
     let (name, version) = split_word(rest);
     (!name.is_empty() && !version.is_empty())
         .then(|| Line::Ready { name: name.to_owned(), version: version.trim().to_owned() })
+}
+
+fn parse_unable(rest: &str) -> Option<Line> {
+    let (name, rest) = split_word(rest);
+    let (version, reason) = split_word(rest);
+    let [name, version, reason] = [name, version, reason.trim()].map(str::to_owned);
+    let is_whole = !name.is_empty() && !version.is_empty() && !reason.is_empty();
+    is_whole.then_some(Line::Unable { name, version, reason })
 }
 
 fn parse_reply(rest: &str) -> Option<Line> {
@@ -168,8 +184,17 @@ mod tests {
 
     #[test]
     fn half_a_line_is_malformed_and_a_strange_one_is_ignored() {
-        for bad in ["r", "r x ok 1", "r 1", "r 1 maybe", "r 1 err K sent?", "ready", "ready x", "e"]
-        {
+        for bad in [
+            "r",
+            "r x ok 1",
+            "r 1",
+            "r 1 maybe",
+            "r 1 err K sent?",
+            "ready",
+            "ready x",
+            "e",
+            "unable x 1",
+        ] {
             assert!(Line::parse(bad).is_err(), "{bad}");
         }
         for strange in ["", "hello", "R 1 ok 2", "{\"json\":1}"] {

@@ -26,6 +26,8 @@ const LATE_MS: f64 = 50.0;
 pub(crate) enum Verdict {
     Pass,
     Fail,
+    /// The client has nothing for such a deployment.
+    Unable,
 }
 
 impl Verdict {
@@ -157,6 +159,18 @@ pub(crate) struct ProgramReport {
     pub(crate) timeline: Timeline,
 }
 
+/// The report on a client that has nothing for such a deployment.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct UnableReport {
+    #[serde(flatten)]
+    pub(crate) setting: Setting,
+    pub(crate) verdict: Verdict,
+    /// As its adapter says.
+    pub(crate) reasons: Vec<String>,
+    #[serde(skip)]
+    pub(crate) timeline: Timeline,
+}
+
 /// What the picture shows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timeline {
@@ -172,6 +186,7 @@ pub(crate) struct Timeline {
 pub(crate) enum Report {
     Client(Box<ClientReport>),
     Program(Box<ProgramReport>),
+    Unable(Box<UnableReport>),
 }
 
 impl Report {
@@ -179,6 +194,7 @@ impl Report {
         match self {
             Self::Client(report) => &report.setting,
             Self::Program(report) => &report.setting,
+            Self::Unable(report) => &report.setting,
         }
     }
 
@@ -186,6 +202,7 @@ impl Report {
         match self {
             Self::Client(report) => report.verdict,
             Self::Program(report) => report.verdict,
+            Self::Unable(report) => report.verdict,
         }
     }
 
@@ -193,6 +210,7 @@ impl Report {
         match self {
             Self::Client(report) => &report.reasons,
             Self::Program(report) => &report.reasons,
+            Self::Unable(report) => &report.reasons,
         }
     }
 
@@ -200,6 +218,7 @@ impl Report {
         match self {
             Self::Client(report) => &report.timeline,
             Self::Program(report) => &report.timeline,
+            Self::Unable(report) => &report.timeline,
         }
     }
 }

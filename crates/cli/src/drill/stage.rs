@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use redial_lab::{HostId, Lab};
+use redial_lab::{HostId, Lab, Reply};
 use serde::Serialize;
 
 use super::adapter_process::{lock, pipe};
@@ -27,6 +27,8 @@ use super::watchers::Watchers;
 pub(crate) const LOAD_NAME: &str = "drill-load";
 /// How often a wait looks whether the subject is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often servers are asked whether they take writes.
+const LOOK_CLOSELY_EVERY: Duration = Duration::from_millis(2);
 /// A FAILOVER command waits for the replica; more than this it is the lab that fails.
 const FAILOVER_WITHIN: Duration = Duration::from_secs(10);
 /// For the clients that are watched to connect; those that announce no name are waited for in vain.
@@ -177,6 +179,20 @@ impl<'a> Stage<'a> {
 
     /// Waits until `done`, at most for `duration`; whether it came to that.
     pub(crate) fn wait_until(&self, duration: Duration, done: impl Fn() -> bool) -> Result<bool> {
+        self.wait_looking(LOOK_EVERY, duration, done)
+    }
+
+    /// The same for what is looked at more often, because its time is a figure.
+    pub(crate) fn wait_quickly(&self, duration: Duration, done: impl Fn() -> bool) -> Result<bool> {
+        self.wait_looking(LOOK_CLOSELY_EVERY, duration, done)
+    }
+
+    fn wait_looking(
+        &self,
+        every: Duration,
+        duration: Duration,
+        done: impl Fn() -> bool,
+    ) -> Result<bool> {
         let start = Instant::now();
         loop {
             self.check()?;
@@ -187,7 +203,7 @@ impl<'a> Stage<'a> {
             if left.is_zero() {
                 return Ok(false);
             }
-            thread::sleep(left.min(LOOK_EVERY));
+            thread::sleep(left.min(every));
         }
     }
 
@@ -220,14 +236,15 @@ impl<'a> Stage<'a> {
 
     /// Leads the endpoint to a server that is primary: from now on it accepts writes.
     pub(crate) fn lead_to(&self, host: HostId) {
+        self.moved_to(host, &format!("{host} is primary, the endpoint leads to it"));
+    }
+
+    /// This host is the primary from now on, and takes writes: who made it one, the text says.
+    pub(crate) fn moved_to(&self, host: HostId, text: &str) {
         self.lab.point_endpoint(Some(host));
         let at = self.clock.now();
         lock(&self.story).endpoint.push((at, Some(host)));
-        self.mark_at(
-            at,
-            MarkKind::Accepting,
-            &format!("{host} is primary, the endpoint leads to it"),
-        );
+        self.mark_at(at, MarkKind::Accepting, text);
     }
 
     pub(crate) fn promote(&self, host: HostId) -> Result<()> {
@@ -264,6 +281,29 @@ impl<'a> Stage<'a> {
         self.lab.demote(host)?;
         server.command(&["CLIENT", "UNPAUSE"])?;
         Ok(())
+    }
+
+    /// Closes the connections of the host's clients, as Sentinels do when they reconfigure a server.
+    pub(crate) fn close_clients(&self, host: HostId) -> Result<()> {
+        for kind in ["normal", "pubsub"] {
+            self.lab.server(host).command(&["CLIENT", "KILL", "TYPE", kind])?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server takes a write now. One that does not answer takes none.
+    pub(crate) fn takes_writes(&self, host: HostId, key: &str) -> bool {
+        matches!(self.lab.server(host).command(&["SET", key, "1"]), Ok(Reply::Status(_)))
+    }
+
+    /// Whether the Sentinel names this host as the primary.
+    pub(crate) fn names(&self, sentinel: HostId, primary: HostId) -> bool {
+        let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"];
+        let reply = self.lab.server(sentinel).command(&ask);
+        let ip = primary.ip().to_string();
+        reply.is_ok_and(|reply| {
+            reply.as_array().and_then(|parts| parts.first()?.as_str()) == Some(&*ip)
+        })
     }
 
     /// Has the client under test send one large SET beside its callers' commands.

@@ -26,6 +26,7 @@ impl Paint {
         match verdict {
             Verdict::Pass => self.with("32;1", "PASS"),
             Verdict::Fail => self.with("31;1", "FAIL"),
+            Verdict::Unable => self.with("33;1", "----"),
         }
     }
 }
@@ -71,6 +72,7 @@ pub(crate) fn text(report: &Report, colour: bool) -> String {
     match report {
         Report::Client(report) => client(&mut text, report, &paint),
         Report::Program(report) => program(&mut text, report),
+        Report::Unable(_) => {}
     }
     text
 }
@@ -203,6 +205,7 @@ pub(crate) fn table(reports: &[Report], colour: bool) -> String {
                 r.acked_but_lost
             ),
             Report::Program(r) => writeln!(text, "{:>10}", human_or(r.recovery_ms, "never")),
+            Report::Unable(_) => writeln!(text, "{:>10}", "not able"),
         };
     }
     text

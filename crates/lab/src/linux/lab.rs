@@ -15,16 +15,17 @@ use super::enter::{Session, doing, session};
 use super::keeper::Keeper;
 use super::place::{Network, Plan};
 use super::program::Program;
-use super::server::{LOOK_EVERY, Server, Setup};
-use super::wire::{CLIENT_IP, Devices, PerHost, Switch, Wire};
-use super::{scratch, sys, warden};
-use crate::options::{ENDPOINT_IP, ENDPOINT_NAME, PORT};
-use crate::{Endpoint, FlowInfo, HostId, LabError, LabOptions, RestartWith, WireStats};
+use super::server::{Kind, LOOK_EVERY, Server, Setup};
+use super::wire::{CLIENT_IP, Devices, Switch, Wire};
+use super::{form, scratch, sentinel, sys, warden};
+use crate::options::{ENDPOINT_IP, ENDPOINT_NAME, PORT, SENTINEL_PORT, SERVICE};
+use crate::slots::first_slots;
+use crate::{Deployment, Endpoint, FlowInfo, HostId, LabError, LabOptions, RestartWith, WireStats};
 
 /// How long two idle servers may take to get in sync.
 const SYNC_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Two servers, the client's host and the wire between them.
+/// Servers, the client's host and the wire between them.
 ///
 /// Its methods may be called from any thread. Dropping it ends the servers and every process in the
 /// client's network, and removes everything it made.
@@ -33,7 +34,9 @@ pub struct Lab {
     url: String,
     authority: Option<PathBuf>,
     server_version: String,
-    servers: PerHost<Server>,
+    deployment: Deployment,
+    /// And Sentinels, in the order of the hosts.
+    servers: Vec<Server>,
     client: Network,
     wire: Wire,
     keeper: Arc<Keeper>,
@@ -41,26 +44,15 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Starts both servers, makes B a replica of A, waits until it is in sync, and leads the
-    /// endpoint to A.
+    /// Starts the servers, makes of them what [`LabOptions::deployment`] says, waits until replicas are in sync and
+    /// who is to agree agrees, and leads the endpoint to A.
     ///
     /// # Errors
     /// [`LabError::NotEntered`] without [`enter`](crate::enter); [`LabError::NoServer`] without a server program;
     /// [`LabError::Server`], with the end of its log, if one does not come up.
     pub fn start(options: LabOptions) -> Result<Self, LabError> {
         let session = session()?;
-        let scheme = if options.tls { "rediss" } else { "redis" };
-        let url = match (options.endpoint, &session.no_names) {
-            (Endpoint::Address, _) => format!("{scheme}://{ENDPOINT_IP}:{PORT}"),
-            (Endpoint::Dns, None) => format!("{scheme}://{ENDPOINT_NAME}:{PORT}"),
-            (Endpoint::Dns, Some(why)) => {
-                let doing = "redirect the resolution of names; use an address as the endpoint";
-                return Err(LabError::System {
-                    doing: doing.into(),
-                    source: io::Error::other(&**why),
-                });
-            }
-        };
+        let url = url(session, &options)?;
         let program = Program::find(options.server_bin.as_deref())?;
         let keeper = Arc::new(Keeper::start().map_err(doing("start a thread"))?);
         let (networks, client, wire) = build_network(session, &options)?;
@@ -68,37 +60,64 @@ impl Lab {
         let certificates = make_certificates(&options)?;
         let start = |host: HostId| {
             let directory = directory.join(host.to_string());
-            let mut arguments = Vec::new();
             if let Some(certificates) = &certificates {
                 certificates.write(&directory).map_err(doing("write the certificates"))?;
-                arguments = Certificates::arguments();
             }
-            arguments.extend(options.server_args.iter().cloned());
             let setup = Setup {
                 program: program.clone(),
-                arguments,
+                kind: kind(host, &options),
+                directory_from_outside: scratch::seen_from_outside(&session.scratch, &directory),
                 directory,
-                network: networks[host].namespace(),
+                network: networks[host.index()].namespace(),
                 keeper: Arc::clone(&keeper),
             };
             Server::start(host, setup)
         };
-        let servers = PerHost::new(start(HostId::A)?, start(HostId::B)?);
-        let server_version = version(&servers[HostId::A])?;
-        let authority = certificates.map(|_| {
-            let seen_by_others = scratch::path_from_outside(&session.scratch);
-            let of_a = directory.strip_prefix(scratch::path(&session.scratch));
-            let of_a = of_a.unwrap_or(&directory).join(HostId::A.to_string());
-            Certificates::authority_in(&seen_by_others.join(of_a))
+        let deployment = options.deployment;
+        let mut servers = Vec::new();
+        for host in deployment.servers() {
+            servers.push(start(host)?);
+        }
+        let server_version = version(&servers[HostId::A.index()])?;
+        let authority = certificates.as_ref().map(|_| {
+            let of_a = directory.join(HostId::A.to_string());
+            Certificates::authority_in(&scratch::seen_from_outside(&session.scratch, &of_a))
         });
-        let lab = Self { url, authority, server_version, servers, client, wire, keeper, directory };
+        let keeper_of_lab = Arc::clone(&keeper);
+        let mut lab = Self {
+            url,
+            authority,
+            server_version,
+            deployment,
+            servers,
+            client,
+            wire,
+            keeper: keeper_of_lab,
+            directory: directory.clone(),
+        };
+        if deployment == Deployment::Cluster {
+            form::cluster(&lab.servers.iter().collect::<Vec<_>>())?;
+            return Ok(lab);
+        }
         lab.demote(HostId::B)?;
         lab.wait_for_sync(HostId::B, SYNC_PATIENCE)?;
+        for host in deployment.sentinels() {
+            lab.servers.push(start(host)?);
+        }
+        form::watched(
+            &deployment.sentinels().iter().map(|host| lab.server(*host)).collect::<Vec<_>>(),
+        )?;
         Ok(lab)
     }
 
-    /// The endpoint, as the client gets it in `REDIS_URL`: `redis://10.77.0.100:6379` or
-    /// `redis://redis.drill:6379`, with TLS `rediss://…`.
+    /// Which hosts there are.
+    #[must_use]
+    pub fn deployment(&self) -> Deployment {
+        self.deployment
+    }
+
+    /// What the client gets in `REDIS_URL`: `redis://10.77.0.100:6379`, `redis://redis.drill:6379`, or all Sentinels or three nodes of
+    /// the cluster, as in `redis+sentinel://10.77.0.3:26379,…/mymaster` and `redis+cluster://10.77.0.1:6379,…`. With TLS `rediss`.
     #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
@@ -147,30 +166,30 @@ impl Lab {
         self.client.run(run)
     }
 
-    /// A server, to be asked, stopped, killed, frozen, restarted.
+    /// A server or a Sentinel, to be asked, stopped, killed, frozen, restarted. The host must be one of [`Lab::deployment`]'s.
     #[must_use]
     pub fn server(&self, host: HostId) -> &Server {
-        &self.servers[host]
+        &self.servers[host.index()]
     }
 
     // --- who is primary -------------------------------------------------------------------------
 
     /// Makes the host's server a primary (`REPLICAOF NO ONE`). Returns when it takes writes.
     pub fn promote(&self, host: HostId) -> Result<(), LabError> {
-        self.servers[host].expect_ok(&["REPLICAOF", "NO", "ONE"]).map(drop)
+        self.server(host).expect_ok(&["REPLICAOF", "NO", "ONE"]).map(drop)
     }
 
     /// Makes the host's server a replica of the other host's (`REPLICAOF`). Its clients' connections
     /// stay open. Returns at once; see [`Lab::wait_for_sync`].
     pub fn demote(&self, host: HostId) -> Result<(), LabError> {
         let primary = host.other().ip().to_string();
-        self.servers[host].expect_ok(&["REPLICAOF", &primary, &PORT.to_string()]).map(drop)
+        self.server(host).expect_ok(&["REPLICAOF", &primary, &PORT.to_string()]).map(drop)
     }
 
     /// The cooperative swap: `FAILOVER TO … TIMEOUT` from the present primary to `to`. Returns when
     /// `to` is primary and the other its replica. Does not move the endpoint.
     pub fn failover(&self, to: HostId, timeout: Duration) -> Result<(), LabError> {
-        let (old, new) = (&self.servers[to.other()], &self.servers[to]);
+        let (old, new) = (self.server(to.other()), self.server(to));
         let millis = timeout.as_millis().to_string();
         let (ip, port) = (to.ip().to_string(), PORT.to_string());
         old.expect_ok(&["FAILOVER", "TO", &ip, &port, "TIMEOUT", &millis])?;
@@ -199,7 +218,7 @@ impl Lab {
     /// Waits until the replica on this host is connected and has all that its primary has.
     pub fn wait_for_sync(&self, replica: HostId, timeout: Duration) -> Result<(), LabError> {
         let deadline = Instant::now() + timeout;
-        let (replica, primary) = (&self.servers[replica], &self.servers[replica.other()]);
+        let (replica, primary) = (self.server(replica), self.server(replica.other()));
         let offset = |server: &Server, field: &str| -> Result<Option<i64>, LabError> {
             Ok(server.info("replication", field)?.and_then(|value| value.parse().ok()))
         };
@@ -262,7 +281,7 @@ impl Lab {
     pub fn reboot(&self, host: HostId, with: RestartWith) -> Result<(), LabError> {
         // Without power, so that what the dying server's kernel says is not heard.
         self.power_off(host);
-        self.servers[host].restart(with)?;
+        self.server(host).restart(with)?;
         self.wire.with(|switch| switch.forget_flows(Instant::now(), host));
         self.power_on(host);
         Ok(())
@@ -272,6 +291,12 @@ impl Lab {
     /// their way included. Replication between the hosts, and the name server, are not affected.
     pub fn partition(&self, on: bool) {
         self.wire.with(|switch| switch.partition(on));
+    }
+
+    /// From now on these hosts reach each other and not the others, nor the others them; none ends it. The client reaches all. What is
+    /// on its way still arrives.
+    pub fn split(&self, apart: &[HostId]) {
+        self.wire.with(|switch| switch.split(apart));
     }
 
     /// While on, everything that the host sends to the client is dropped, except SYN-ACKs: replies,
@@ -331,8 +356,8 @@ impl Drop for Lab {
     fn drop(&mut self) {
         // What the program under test started in turn has no other owner.
         warden::kill_all_in("net", self.client.identity());
-        for host in HostId::ALL {
-            let _ = self.servers[host].kill();
+        for server in &self.servers {
+            let _ = server.kill();
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
@@ -343,22 +368,66 @@ fn make_certificates(options: &LabOptions) -> Result<Option<Certificates>, LabEr
     options.tls.then(make).transpose().map_err(doing("make certificates"))
 }
 
+/// What the client connects to.
+fn url(session: &Session, options: &LabOptions) -> Result<String, LabError> {
+    let scheme = if options.tls { "rediss" } else { "redis" };
+    let all = |hosts: &[HostId], port: u16| -> String {
+        let hosts: Vec<_> = hosts.iter().map(|host| format!("{}:{port}", host.ip())).collect();
+        hosts.join(",")
+    };
+    Ok(match (options.deployment, options.endpoint, &session.no_names) {
+        (Deployment::Sentinel, ..) => {
+            let hosts = all(&options.deployment.sentinels(), SENTINEL_PORT);
+            format!("{scheme}+sentinel://{hosts}/{SERVICE}")
+        }
+        (Deployment::Cluster, ..) => {
+            let mut hosts = options.deployment.servers();
+            hosts.retain(|host| first_slots(*host).is_some());
+            format!("{scheme}+cluster://{}", all(&hosts, PORT))
+        }
+        (Deployment::Pair, Endpoint::Address, _) => format!("{scheme}://{ENDPOINT_IP}:{PORT}"),
+        (Deployment::Pair, Endpoint::Dns, None) => format!("{scheme}://{ENDPOINT_NAME}:{PORT}"),
+        (Deployment::Pair, Endpoint::Dns, Some(why)) => {
+            return Err(LabError::System {
+                doing: "redirect the resolution of names; use an address as the endpoint".into(),
+                source: io::Error::other(&**why),
+            });
+        }
+    })
+}
+
+/// What the host runs.
+fn kind(host: HostId, options: &LabOptions) -> Kind {
+    if options.deployment.sentinels().contains(&host) {
+        return Kind::Sentinel(sentinel::configuration(host, options.tls));
+    }
+    let mut arguments = if options.tls { Certificates::arguments() } else { Vec::new() };
+    if options.deployment == Deployment::Cluster {
+        arguments.extend(form::cluster_arguments(host, options.tls));
+    }
+    arguments.extend(options.server_args.iter().cloned());
+    Kind::Data(arguments)
+}
+
 fn build_network(
     session: &Session,
     options: &LabOptions,
-) -> Result<(PerHost<Network>, Network, Wire), LabError> {
-    let host = |host: HostId| {
-        // Both hosts answer for the endpoint's address themselves: nothing is rewritten on the wire,
-        // as behind a load balancer with direct server return.
-        Network::make(session, &Plan { ip: host.ip(), also: Some(ENDPOINT_IP), tcp_retries2: None })
-    };
-    let (network_a, a) = host(HostId::A)?;
-    let (network_b, b) = host(HostId::B)?;
+) -> Result<(Vec<Network>, Network, Wire), LabError> {
+    // Both hosts of a pair answer for the endpoint's address themselves: nothing is rewritten on the
+    // wire, as behind a load balancer with direct server return.
+    let also = (options.deployment == Deployment::Pair).then_some(ENDPOINT_IP);
+    let (mut networks, mut hosts) = (Vec::new(), Vec::new());
+    for host in options.deployment.hosts() {
+        let plan = Plan { ip: host.ip(), also, tcp_retries2: None };
+        let (network, device) = Network::make(session, &plan)?;
+        networks.push(network);
+        hosts.push(device);
+    }
     let plan = Plan { ip: CLIENT_IP, also: None, tcp_retries2: options.tcp_retries2 };
     let (network_client, client) = Network::make(session, &plan)?;
-    let wire = Wire::start(Switch::new(options.rtt / 2, HostId::A), Devices { client, a, b })
+    let wire = Wire::start(Switch::new(options.rtt / 2, HostId::A), Devices { client, hosts })
         .map_err(doing("start the wire"))?;
-    Ok((PerHost::new(network_a, network_b), network_client, wire))
+    Ok((networks, network_client, wire))
 }
 
 /// A name that no other lab of this process has.

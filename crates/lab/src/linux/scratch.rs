@@ -27,13 +27,19 @@ pub(super) fn make() -> io::Result<(File, Option<String>)> {
     made
 }
 
+/// The same path for other processes.
+pub(super) fn seen_from_outside(root: &File, inside: &Path) -> PathBuf {
+    let below = inside.strip_prefix(path(root)).unwrap_or(inside);
+    path_from_outside(root).join(below)
+}
+
 /// The way to the file system for this process, as long as its root is open.
 pub(super) fn path(root: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
 /// The way to it for other processes of ours.
-pub(super) fn path_from_outside(root: &File) -> PathBuf {
+fn path_from_outside(root: &File) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), root.as_raw_fd()))
 }
 

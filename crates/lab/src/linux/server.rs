@@ -20,6 +20,7 @@ use crate::{HostId, LabError, Reply, RestartWith};
 const SOCKET: &str = "redis.sock";
 const DATA: &str = "dump.rdb";
 const LOG: &str = "log";
+const SENTINEL_FILE: &str = "sentinel.conf";
 /// Long enough for a server that has gigabytes to load on a busy machine; one that fails ends at once.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Above a server's `shutdown-timeout` of 10 s, for which it waits for replicas that lag.
@@ -33,18 +34,30 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub struct Server {
     host: HostId,
     program: Program,
-    arguments: Vec<String>,
+    kind: Kind,
     directory: PathBuf,
+    directory_from_outside: PathBuf,
     network: Arc<OwnedFd>,
     keeper: Arc<Keeper>,
     control: Control,
     process: Mutex<Option<Child>>,
 }
 
+/// What the process is, and what it is told beside what all are told.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// A server that holds data, with these arguments.
+    Data(Vec<String>),
+    /// A Sentinel, with this configuration to begin with; it rewrites the file as it learns.
+    Sentinel(String),
+}
+
 /// What a server is started from.
 pub(super) struct Setup {
     pub(super) program: Program,
-    pub(super) arguments: Vec<String>,
+    pub(super) kind: Kind,
+    /// The directory as the server itself may name it.
+    pub(super) directory_from_outside: PathBuf,
     pub(super) directory: PathBuf,
     pub(super) network: Arc<OwnedFd>,
     pub(super) keeper: Arc<Keeper>,
@@ -56,12 +69,25 @@ impl Server {
 
     /// Starts the server; it answers when this returns.
     pub(super) fn start(host: HostId, setup: Setup) -> Result<Self, LabError> {
-        let Setup { program, arguments, directory, network, keeper } = setup;
+        let Setup { program, kind, directory_from_outside, directory, network, keeper } = setup;
         let control = Control::new(&directory.join(SOCKET));
         let process = Mutex::new(None);
-        let server =
-            Self { host, program, arguments, directory, network, keeper, control, process };
+        let server = Self {
+            host,
+            program,
+            kind,
+            directory,
+            directory_from_outside,
+            network,
+            keeper,
+            control,
+            process,
+        };
         fs::create_dir_all(&server.directory).map_err(|error| server.failed(error))?;
+        if let Kind::Sentinel(configuration) = &server.kind {
+            fs::write(server.directory.join(SENTINEL_FILE), configuration)
+                .map_err(|error| server.failed(error))?;
+        }
         server.launch()?;
         Ok(server)
     }
@@ -250,6 +276,24 @@ impl Server {
         let log = File::options().create(true).append(true).open(self.directory.join(LOG))?;
         let directory = File::open(&self.directory)?;
         let mut command = Command::new(&self.program.path);
+        match &self.kind {
+            Kind::Data(arguments) => self.data_arguments(&mut command, arguments),
+            Kind::Sentinel(_) => {
+                // It wants to know the file by its full path, and its working directory has none.
+                command.arg(self.directory_from_outside.join(SENTINEL_FILE));
+                command.args(["--sentinel", "--unixsocket", SOCKET]);
+                command.args(["--daemonize", "no"]);
+            }
+        }
+        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // Ctrl-C is for the drill; the servers end with it, and not before its report.
+        command.process_group(0);
+        let network = Arc::clone(&self.network);
+        sys::run_in(&mut command, sys::Place { network, directory: Some(directory.into()) });
+        Ok(command)
+    }
+
+    fn data_arguments(&self, command: &mut Command, arguments: &[String]) {
         command.args(["--port", &PORT.to_string(), "--bind", "0.0.0.0", "--protected-mode", "no"]);
         command.args(["--unixsocket", SOCKET, "--dbfilename", DATA, "--save", ""]);
         command.args(["--appendonly", "no", "--daemonize", "no"]);
@@ -260,13 +304,7 @@ impl Server {
         if self.program.guards_debug() {
             command.args(["--enable-debug-command", "yes"]);
         }
-        command.args(&self.arguments);
-        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // Ctrl-C is for the drill; the servers end with it, and not before its report.
-        command.process_group(0);
-        let network = Arc::clone(&self.network);
-        sys::run_in(&mut command, sys::Place { network, directory: Some(directory.into()) });
-        Ok(command)
+        command.args(arguments);
     }
 
     fn wait_until_it_answers(&self) -> Result<(), LabError> {

@@ -128,23 +128,26 @@ pub(super) fn wakeup() -> io::Result<File> {
 }
 
 /// Waits until one of the descriptors is readable or the time is over. Returns which are readable.
-pub(super) fn wait_readable<const N: usize>(
-    fds: [BorrowedFd<'_>; N],
+pub(super) fn wait_readable(
+    fds: &[BorrowedFd<'_>],
     timeout: Option<Duration>,
-) -> io::Result<[bool; N]> {
-    let mut polled =
-        fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+) -> io::Result<Vec<bool>> {
+    let poll =
+        |fd: &BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut polled: Vec<_> = fds.iter().map(poll).collect();
+    let number = libc::nfds_t::try_from(polled.len()).unwrap_or(libc::nfds_t::MAX);
     let timeout = timeout.map(|t| libc::timespec {
         tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `polled` is an array of N and `timeout` null or a timespec, both alive through the call.
-    let returned =
-        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, std::ptr::null()) };
+    // SAFETY: `polled` has `number` elements and `timeout` null or a timespec, both alive through the call.
+    let returned = unsafe { libc::ppoll(polled.as_mut_ptr(), number, timeout, std::ptr::null()) };
     match check(returned) {
-        Ok(_) => Ok(polled.map(|p| p.revents != 0)),
-        Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => Ok([false; N]),
+        Ok(_) => Ok(polled.iter().map(|p| p.revents != 0).collect()),
+        Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => {
+            Ok(vec![false; fds.len()])
+        }
         Err(error) => Err(error),
     }
 }

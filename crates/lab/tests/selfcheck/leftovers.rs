@@ -21,7 +21,7 @@ pub(crate) fn as_the_victim() -> Option<ExitCode> {
         .and_then(|lab| Ok((start_family(&lab)?, lab)));
     match told {
         Ok((family, lab)) => {
-            let servers = HostId::ALL.into_iter().filter_map(|host| lab.server(host).pid());
+            let servers = HostId::PAIR.into_iter().filter_map(|host| lab.server(host).pid());
             let pids: Vec<String> = servers.chain(family.1).map(|pid| pid.to_string()).collect();
             println!("{}", pids.join(" "));
             std::thread::sleep(std::time::Duration::from_secs(60));
@@ -70,7 +70,7 @@ pub(crate) fn after_a_drop() -> Result<(), Failed> {
     let before = listing()?;
     let lab = lab()?;
     let (mut parent, mut pids) = start_family(&lab)?;
-    pids.extend(HostId::ALL.into_iter().filter_map(|host| lab.server(host).pid()));
+    pids.extend(HostId::PAIR.into_iter().filter_map(|host| lab.server(host).pid()));
     ensure(pids.len() == 4, || format!("{pids:?}"))?;
     drop(lab);
     parent.wait()?;

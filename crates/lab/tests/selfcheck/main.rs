@@ -4,6 +4,7 @@
 //! Every check has a lab of its own. Under `cargo test` they run one after the other in one process,
 //! under nextest each in its own.
 
+mod deployments;
 mod faults;
 mod leftovers;
 mod servers;
@@ -26,6 +27,12 @@ const CHECKS: &[(&str, Check)] = &[
     ("servers::a_restarted_server_is_another_one_with_or_without_its_data", servers::restart),
     ("servers::a_failover_swaps_the_roles_and_loses_nothing", servers::failover),
     ("servers::a_server_that_cannot_start_says_why", servers::cannot_start),
+    (
+        "deployments::sentinels_agree_on_a_new_primary_when_the_old_one_loses_power",
+        deployments::sentinels,
+    ),
+    ("deployments::a_sentinel_beside_the_old_primary_goes_on_naming_it", deployments::split),
+    ("deployments::a_cluster_serves_every_slot_and_elects_a_replica", deployments::cluster),
     ("wire::a_round_trip_takes_the_time_asked_for", wire::round_trip_time),
     ("wire::thirty_thousand_packets_a_second_all_arrive", wire::packet_rate),
     ("wire::a_large_upload_is_neither_lost_nor_reordered", wire::upload),

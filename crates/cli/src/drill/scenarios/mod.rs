@@ -1,5 +1,7 @@
 //! The drills that there are, one a file, and the registry that lists them.
 
+use redial_lab::{Deployment, Endpoint};
+
 use super::limits::Limits;
 use super::stage::Stage;
 
@@ -12,6 +14,8 @@ mod partition;
 mod planned;
 mod power_off;
 mod replies_lost;
+mod sentinel;
+mod sentinel_lies;
 mod slow;
 
 /// One rehearsed failover.
@@ -27,6 +31,16 @@ pub(crate) trait Drill: Sync {
 
     /// What it demands of the client.
     fn limits(&self) -> Limits;
+
+    /// What the client faces.
+    fn deployment(&self) -> Deployment {
+        Deployment::Pair
+    }
+
+    /// How the client is led to the primary, where that is the drill's own affair.
+    fn endpoint(&self) -> Option<Endpoint> {
+        None
+    }
 
     /// Other forms of the fault, for `--variant`; the first is the default.
     fn variants(&self) -> &'static [Variant] {
@@ -63,6 +77,8 @@ pub(crate) const DRILLS: &[&dyn Drill] = &[
     &slow::Slow,
     &replies_lost::RepliesLost,
     &half_dead_dial::HalfDeadDial,
+    &sentinel::Sentinel,
+    &sentinel_lies::SentinelLies,
 ];
 
 /// The drill of this name.

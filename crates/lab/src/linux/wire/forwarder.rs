@@ -22,21 +22,24 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub(in crate::linux) struct Devices {
     pub(in crate::linux) client: File,
-    pub(in crate::linux) a: File,
-    pub(in crate::linux) b: File,
+    /// In the order of the hosts.
+    pub(in crate::linux) hosts: Vec<File>,
 }
 
 impl Devices {
-    fn of(&self, end: End) -> &File {
+    /// `None` for a host that this lab does not have.
+    fn of(&self, end: End) -> Option<&File> {
         match end {
-            End::Client => &self.client,
-            End::Host(HostId::A) => &self.a,
-            End::Host(HostId::B) => &self.b,
+            End::Client => Some(&self.client),
+            End::Host(host) => self.hosts.get(host.index()),
         }
     }
-}
 
-const ENDS: [End; 3] = [End::Client, End::Host(HostId::A), End::Host(HostId::B)];
+    fn all(&self) -> impl Iterator<Item = (End, &File)> {
+        let hosts = HostId::range(0, self.hosts.len()).into_iter().map(End::Host);
+        std::iter::once((End::Client, &self.client)).chain(hosts.zip(&self.hosts))
+    }
+}
 
 pub(super) fn run(shared: &Shared, devices: &Devices) {
     // At the usual priority: with a higher one this thread takes the processor from a sender at every
@@ -44,6 +47,8 @@ pub(super) fn run(shared: &Shared, devices: &Devices) {
     sys::sharpen_timers();
     let mut arrived = Arrivals::new();
     let mut leaving = Vec::with_capacity(BATCH);
+    let wakeup = std::iter::once(shared.wakeup.as_fd());
+    let watched: Vec<_> = wakeup.chain(devices.all().map(|(_, device)| device.as_fd())).collect();
     while !shared.ending.load(Ordering::Acquire) {
         let (next_due, full) = deliver(shared, devices, &mut leaving);
         let timeout = if full {
@@ -51,17 +56,13 @@ pub(super) fn run(shared: &Shared, devices: &Devices) {
         } else {
             next_due.map(|due| due.saturating_duration_since(Instant::now()))
         };
-        let [client, a, b] = ENDS.map(|end| devices.of(end).as_fd());
-        let Ok(readable) = sys::wait_readable([client, a, b, shared.wakeup.as_fd()], timeout)
-        else {
-            return;
-        };
-        if readable[3] {
+        let Ok(readable) = sys::wait_readable(&watched, timeout) else { return };
+        if readable[0] {
             let _ = (&shared.wakeup).read(&mut [0; 8]);
         }
-        for (end, readable) in ENDS.into_iter().zip(readable) {
-            if readable {
-                arrived.read_from(devices.of(end));
+        for ((end, device), readable) in devices.all().zip(&readable[1..]) {
+            if *readable {
+                arrived.read_from(device);
                 let mut switch = shared.switch();
                 let now = Instant::now();
                 for packet in arrived.iter() {
@@ -95,7 +96,10 @@ fn deliver(
     let taken: Vec<bool> = leaving
         .iter()
         .map(|packet| {
-            devices.of(packet.to).write(&packet.bytes).is_ok_and(|n| n == packet.bytes.len())
+            let device = devices.of(packet.to);
+            device.is_some_and(|mut device| {
+                device.write(&packet.bytes).is_ok_and(|n| n == packet.bytes.len())
+            })
         })
         .collect();
     let mut switch = shared.switch();

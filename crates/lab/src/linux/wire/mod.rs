@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 pub(super) use forwarder::Devices;
-pub(super) use switch::{PerHost, Switch};
+pub(super) use switch::Switch;
 
 use super::sys;
 

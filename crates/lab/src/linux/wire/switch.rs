@@ -34,7 +34,7 @@ pub(super) struct InTransit {
 /// Which traffic a packet belongs to, hence which faults concern it.
 #[derive(Debug, Clone, Copy)]
 enum Path {
-    /// Replication between the hosts, names, and what the wire itself sends.
+    /// Between hosts (replication, Sentinels, the cluster's bus), names, and what the wire itself sends.
     Aside,
     /// Between the client and this host.
     Client(HostId, Option<(u64, Way)>),
@@ -47,30 +47,26 @@ pub(in crate::linux) struct Faults {
     pub(in crate::linux) replies_dropped: PerHost<bool>,
     pub(in crate::linux) half_dead_dials: u32,
     pub(in crate::linux) blackhole_until: Option<Instant>,
+    /// Hosts that reach each other, and no other host.
+    pub(in crate::linux) apart: PerHost<bool>,
     held: PerHost<bool>,
     partitioned: bool,
 }
 
-/// One thing for each host.
+/// One thing for each host that a lab may have.
 #[derive(Debug, Default, Clone, Copy)]
-pub(in crate::linux) struct PerHost<T>([T; 2]);
-
-impl<T> PerHost<T> {
-    pub(in crate::linux) fn new(a: T, b: T) -> Self {
-        Self([a, b])
-    }
-}
+pub(in crate::linux) struct PerHost<T>([T; HostId::MOST]);
 
 impl<T> std::ops::Index<HostId> for PerHost<T> {
     type Output = T;
     fn index(&self, host: HostId) -> &T {
-        &self.0[host as usize]
+        &self.0[host.index()]
     }
 }
 
 impl<T> std::ops::IndexMut<HostId> for PerHost<T> {
     fn index_mut(&mut self, host: HostId) -> &mut T {
-        &mut self.0[host as usize]
+        &mut self.0[host.index()]
     }
 }
 
@@ -124,16 +120,17 @@ impl Switch {
             End::Host(host) if packet.to == CLIENT_IP => {
                 self.on_host_packet(now, host, &packet, bytes);
             }
-            End::Host(host) if packet.to == host.other().ip() => {
-                if self.faults.powered_off[host] {
+            End::Host(host) => {
+                let Some(to) = HostId::at(packet.to) else { return };
+                let faults = &self.faults;
+                if faults.powered_off[host] || faults.apart[host] != faults.apart[to] {
                     self.stats.dropped_packets += 1;
                 } else {
                     let due = now + self.delay + self.replication_delay;
-                    let packet = self.packet(due, End::Host(host.other()), bytes, Path::Aside);
+                    let packet = self.packet(due, End::Host(to), bytes, Path::Aside);
                     self.between_hosts.push_back(packet);
                 }
             }
-            End::Host(_) => {}
         }
     }
 
@@ -273,7 +270,7 @@ impl Switch {
         if ip == ENDPOINT_IP {
             return self.target;
         }
-        HostId::ALL.into_iter().find(|host| host.ip() == ip)
+        HostId::at(ip)
     }
 
     fn send(&mut self, now: Instant, to: End, bytes: &[u8], path: Path) {
@@ -337,6 +334,14 @@ impl Switch {
     /// From now on packets from host to host take so much longer, each way. What is on its way is not overtaken.
     pub(in crate::linux) fn delay_replication(&mut self, delay: Duration) {
         self.replication_delay = delay;
+    }
+
+    /// From now on these hosts reach each other and not the others.
+    pub(in crate::linux) fn split(&mut self, apart: &[HostId]) {
+        self.faults.apart = PerHost::default();
+        for host in apart {
+            self.faults.apart[*host] = true;
+        }
     }
 
     /// Also drops what is on its way between the client and the hosts.
