@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redial_proto::{
-    AzureEvents, Config, Credentials, Delivery, Endpoint, Liveness, Protocol, QueueLimits, Resend,
-    WantedRole,
+    AzureEvents, Config, Credentials, Delivery, Deployment, Endpoint, EventKind, Liveness,
+    Protocol, QueueLimits, Resend, Seeds, WantedRole,
 };
 
 use crate::client::Client;
@@ -42,6 +42,40 @@ impl Builder {
     /// A TCP endpoint. The host is a name or an address, without brackets.
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
         Self::with_config(Config::new(Endpoint::Tcp { host: host.into(), port }))
+    }
+
+    /// A Redis Cluster, by some of its nodes: host (name or address, without brackets) and port. The others are learnt from them. Credentials, TLS and all other
+    /// options hold for every node.
+    ///
+    /// # Errors
+    /// None is named.
+    pub fn cluster<H: Into<String>>(
+        nodes: impl IntoIterator<Item = (H, u16)>,
+    ) -> Result<Self, Error> {
+        let endpoints: Vec<_> = nodes
+            .into_iter()
+            .map(|(host, port)| Endpoint::Tcp { host: host.into(), port })
+            .collect();
+        let Some(first) = endpoints.first().cloned() else {
+            return Err(Error::config("a cluster needs at least one node to ask"));
+        };
+        let seeds = Seeds { endpoints, address_map: Vec::new() };
+        let deployment = Deployment::Cluster(seeds);
+        Ok(Self::with_config(Config { deployment, ..Config::new(first) }))
+    }
+
+    /// Where a node of a cluster is reached that announces another address (`announced`, as in CLUSTER SLOTS), as seen from here: through NAT, a tunnel, published
+    /// ports. Of no effect for one server. Default: where it announces.
+    pub fn address_map<H: Into<String>>(
+        mut self,
+        announced_and_reached: impl IntoIterator<Item = ((H, u16), (H, u16))>,
+    ) -> Self {
+        let endpoint = |(host, port): (H, u16)| Endpoint::Tcp { host: host.into(), port };
+        if let Deployment::Cluster(seeds) = &mut self.config.deployment {
+            let pairs = announced_and_reached.into_iter();
+            seeds.address_map = pairs.map(|(from, to)| (endpoint(from), endpoint(to))).collect();
+        }
+        self
     }
 
     /// A unix socket.
@@ -226,12 +260,14 @@ impl Builder {
         if let Ok(ready) = tokio::time::timeout(CONNECT_WITHIN, client.ready()).await {
             return ready.map(|()| client);
         }
-        let mut reason = String::from("nothing answered");
+        let (mut reason, mut is_summed_up) = (String::from("nothing answered"), false);
         while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-            if let Ok(redial_proto::EventKind::DialFailed { cause, .. }) =
-                event.map(|event| event.kind)
-            {
-                reason = cause;
+            // Some may have been missed; the last ones are here.
+            let Ok(event) = event else { continue };
+            match event.kind {
+                EventKind::Unfound { cause } => (reason, is_summed_up) = (cause, true),
+                EventKind::DialFailed { cause, .. } if !is_summed_up => reason = cause,
+                _ => {}
             }
         }
         let text = format!("{endpoint} was not reached within {CONNECT_WITHIN:?}: {reason}");

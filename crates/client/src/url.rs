@@ -1,7 +1,7 @@
-//! Connection URLs: `redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, and `redis+unix:///path[?db=N]`, user and password percent-encoded.
+//! Connection URLs: `redis+cluster://[user:password@]host[:port],host[:port]…`, and `redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, and `redis+unix:///path[?db=N]`, user and password percent-encoded.
 
 use percent_encoding::percent_decode_str;
-use redial_proto::{Config, Credentials, Endpoint};
+use redial_proto::{Config, Credentials, Deployment, Endpoint, Seeds};
 
 use crate::error::Error;
 
@@ -21,13 +21,18 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
         #[cfg(feature = "tls")]
         "rediss" | "valkeys" => tcp(rest).map(|config| Config { tls: true, ..config }),
         "redis+unix" | "unix" => unix(rest),
+        "redis+cluster" | "valkey+cluster" => cluster(rest),
+        #[cfg(feature = "tls")]
+        "rediss+cluster" | "valkeys+cluster" => {
+            cluster(rest).map(|config| Config { tls: true, ..config })
+        }
         #[cfg(not(feature = "tls"))]
-        "rediss" | "valkeys" => {
+        "rediss" | "valkeys" | "rediss+cluster" | "valkeys+cluster" => {
             Err(wrong("TLS is not built in", "enable the feature `tls` of the crate `redial`"))
         }
         other => Err(wrong(
             &format!("the scheme {other:?} is unknown"),
-            "use redis://, rediss:// (TLS) or redis+unix://",
+            "use redis://, rediss:// (TLS), redis+cluster:// or redis+unix://",
         )),
     }
 }
@@ -54,6 +59,25 @@ fn tcp(rest: &str) -> Result<Config, Error> {
     config.session.credentials = userinfo.map(credentials).transpose()?.flatten();
     config.session.database = database(path, query)?;
     Ok(config)
+}
+
+/// The nodes to ask first, separated by commas; the rest is as of one server.
+fn cluster(rest: &str) -> Result<Config, Error> {
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (userinfo, hosts) = match authority.rsplit_once('@') {
+        Some((userinfo, hosts)) => (format!("{userinfo}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let seed = |host: &str| tcp(&format!("{userinfo}{host}{path}"));
+    let (first, others) = hosts.split_once(',').unwrap_or((hosts, ""));
+    let config = seed(first)?;
+    let mut endpoints = vec![config.endpoint.clone()];
+    for host in others.split(',').filter(|host| !host.is_empty()) {
+        endpoints.push(seed(host)?.endpoint);
+    }
+    let seeds = Seeds { endpoints, address_map: Vec::new() };
+    Ok(Config { deployment: Deployment::Cluster(seeds), ..config })
 }
 
 fn host_and_port(address: &str) -> Result<(&str, u16), Error> {
@@ -180,12 +204,23 @@ mod tests {
     }
 
     #[test]
+    fn the_seeds_of_a_cluster_are_read() {
+        let config = parse("redis+cluster://u:p@a,b:7000,[::1]:7001").unwrap();
+        let Deployment::Cluster(seeds) = &config.deployment else { panic!("{config:?}") };
+        let seeds: Vec<_> = seeds.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(seeds, ["a:6379", "b:7000", "[::1]:7001"]);
+        assert_eq!(config.session.credentials.unwrap().password, "p");
+    }
+
+    #[test]
     fn what_is_malformed_is_named_and_the_password_is_not_shown() {
         for (url, expected) in [
             ("localhost:6379", "no scheme"),
             ("http://h", "scheme \"http\""),
             ("redis://", "no host"),
             ("redis://:secret@", "no host"),
+            ("redis+cluster://", "no host"),
+            ("redis+cluster://:secret@a,b:x", "port"),
             ("redis://h:0", "port"),
             ("redis://h:99999", "port"),
             ("redis://h:secret:1", "several colons"),

@@ -145,6 +145,11 @@ pub enum EventKind {
         /// What was wrong with it.
         cause: String,
     },
+    /// Which server is to be used could not be found out. What waits, waits on.
+    Unfound {
+        /// What was tried, and what to do.
+        cause: String,
+    },
     /// Subscriptions were interrupted: messages of this time are lost.
     Gap,
 }

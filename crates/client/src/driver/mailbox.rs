@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use redial_proto::{
-    Core, Event, EventKind, Input, OpenedId, Output, Purpose, RequestId, RequestOptions, Time,
+    Core, Event, EventKind, Input, OpenedId, Output, RequestId, RequestOptions, Time,
 };
 use redial_resp::Command;
 
@@ -201,5 +201,6 @@ impl State {
 /// The client has ended.
 fn is_end(output: &Output<Token>) -> bool {
     let end = EventKind::State(redial_proto::State::End);
-    matches!(output, Output::Event(Event { purpose: Purpose::Shared, kind, .. }) if *kind == end)
+    // The first link is there as long as the client is; of others nodes may go.
+    matches!(output, Output::Event(Event { link, kind, .. }) if *kind == end && link.number() == 0)
 }

@@ -6,6 +6,7 @@ mod basics;
 mod cache;
 #[cfg(feature = "tls")]
 mod certificates;
+mod cluster;
 mod credentials;
 mod dedicated;
 mod durable;

@@ -32,7 +32,7 @@ pub(super) enum Place {
 
 impl Place {
     /// Which arguments they are; `None` if that can't be told.
-    fn positions(&self, args: &[&[u8]], into: &mut Vec<usize>) -> Option<()> {
+    pub(super) fn positions(&self, args: &[&[u8]], into: &mut Vec<usize>) -> Option<()> {
         let range = |begin: usize, last: isize, step: usize, limit: usize| {
             let end = match usize::try_from(last) {
                 Ok(behind) => begin.checked_add(behind)?.checked_add(1)?,

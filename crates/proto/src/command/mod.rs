@@ -6,12 +6,14 @@ mod idempotent;
 mod keys;
 mod names;
 mod table;
+mod target;
 
 use redial_resp::Command;
 
 pub(crate) use blocking::{BlockingTimeout, blocking_timeout, with_time_left};
 pub use idempotent::is_idempotent;
 pub use keys::{key_positions, keys_of, slot, tag_beside, written_keys};
+pub(crate) use target::slot_of;
 
 use crate::error::Error;
 

@@ -112,6 +112,16 @@ pub(super) fn keys_of(name: &[u8], second: Option<&[u8]>) -> Option<&'static Key
     ARRANGEMENTS.get(usize::from(arrangement))
 }
 
+/// The same for a name that is packed already, of a command without subcommands.
+#[inline]
+pub(super) fn keys_of_short(name: u64) -> Option<&'static Keys> {
+    let (class, arrangement) = find([name & UPPER_CASE, 0, 0])?;
+    if class.is(Class::CONTAINER) {
+        return None;
+    }
+    ARRANGEMENTS.get(usize::from(arrangement))
+}
+
 /// What to do instead of a refused command.
 pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
     match (name, second) {

@@ -54,8 +54,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                     }
                 }
                 Order::Unfound(node, text) => {
-                    if let Some(link) = self.shared(node) {
-                        link.on_unfound(text);
+                    let at = self.at(node);
+                    let mut cx = context!(self);
+                    if let Some(link) = self.links.get_mut(at) {
+                        link.on_unfound(&mut cx, text);
                     }
                 }
             }
@@ -76,7 +78,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     }
 
     fn ask(&mut self, node: NodeId, question: Question, command: Command) {
-        let at = self.discovery(node);
+        // Over the connection that there is, if it serves: a stuck one would not tell.
+        let serves = |link: &Link<T>| {
+            link.node == node && link.purpose == Purpose::Shared && link.is_serving()
+        };
+        let at = self.links.iter().position(serves).unwrap_or_else(|| self.discovery(node));
         let mut cx = context!(self);
         if let Some(link) = self.links.get_mut(at) {
             link.ask(&mut cx, question, command);
@@ -139,7 +145,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Why::Later(at) => return self.later.push((*at, detour)),
             Why::Sorted => (self.topology.route(Body::Encoded(&detour.body)), false),
             Why::Redirected(to) => {
-                let node = self.topology.redirect(self.now, detour.from, to);
+                let node = self.topology.redirect(self.now, &mut self.rng, detour.from, to);
                 let is_once = to.is_once;
                 self.follow();
                 let redirects = &mut detour.entry.meta.redirects;

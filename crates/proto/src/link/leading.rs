@@ -5,7 +5,7 @@ use super::context::Context;
 use super::detours::Detour;
 use super::{Link, Mode, Purpose};
 use crate::config::Endpoint;
-use crate::event::Suspicion;
+use crate::event::{EventKind, Suspicion};
 
 impl<T: Copy + Default> Link<T> {
     /// The node is reached here from now on.
@@ -43,7 +43,8 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Nobody knows where the node is: for errors of what waits.
-    pub(crate) fn on_unfound(&mut self, text: String) {
+    pub(crate) fn on_unfound(&mut self, cx: &mut Context<'_, T>, text: String) {
+        cx.emit(self, EventKind::Unfound { cause: text.clone() });
         self.cause = Some(text);
     }
 

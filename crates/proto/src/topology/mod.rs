@@ -3,8 +3,9 @@
 //! A topology does no I/O and has no connections. It hears of everything that concerns it as a [`Signal`], and what it wants done it says as an
 //! [`Order`]: the core alone calls it, and carries its questions over ordinary links.
 
-#![expect(dead_code, reason = "the topologies of several nodes follow")]
+#![expect(dead_code, reason = "listening is for Sentinels, which follow")]
 
+mod cluster;
 mod standalone;
 
 use redial_resp::{Command, Frame};
@@ -12,7 +13,7 @@ use redial_resp::{Command, Frame};
 pub(crate) use standalone::Standalone;
 
 use crate::command::Body;
-use crate::config::{Config, Endpoint, Session};
+use crate::config::{Config, Deployment, Endpoint, Session};
 use crate::connection::identity::Role;
 use crate::error::Error;
 use crate::event::State;
@@ -120,8 +121,8 @@ pub(crate) trait Topology: std::fmt::Debug + Send {
     fn wants_primary(&self, node: NodeId) -> bool;
 
     /// A server has sent a request on; gives the node that takes it now.
-    fn redirect(&mut self, now: Time, from: NodeId, to: &Redirect) -> NodeId {
-        let _ = (now, to);
+    fn redirect(&mut self, now: Time, rng: &mut Rng, from: NodeId, to: &Redirect) -> NodeId {
+        let _ = (now, rng, to);
         from
     }
 
@@ -143,5 +144,8 @@ pub(crate) trait Topology: std::fmt::Debug + Send {
 
 /// The topology of this configuration.
 pub(crate) fn of(config: &Config) -> Box<dyn Topology> {
-    Box::new(Standalone::new(config))
+    match &config.deployment {
+        Deployment::Cluster(seeds) => Box::new(cluster::Cluster::new(config, seeds)),
+        Deployment::Standalone | Deployment::Sentinel(_) => Box::new(Standalone::new(config)),
+    }
 }
