@@ -59,6 +59,12 @@ fn the_list_tells_all_drills_and_their_variants() {
         "half-dead-dial",
         "sentinel",
         "sentinel-lies",
+        "cluster-power-off",
+        "cluster-failover",
+        "cluster-partition",
+        "cluster-reshard",
+        "host-back-without-state",
+        "dns-switch",
         "pause-write",
     ] {
         assert!(text.contains(name), "{name} is missing:\n{text}");

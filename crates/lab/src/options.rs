@@ -97,6 +97,14 @@ impl Deployment {
         if self == Self::Sentinel { HostId::range(2, 3) } else { Vec::new() }
     }
 
+    /// The host whose server is this one's replica when the lab starts.
+    #[must_use]
+    pub fn replica_of(self, host: HostId) -> Option<HostId> {
+        let servers = self.servers();
+        let primaries = servers.len() / 2;
+        (host.index() < primaries).then(|| servers.get(host.index() + primaries).copied()).flatten()
+    }
+
     /// All hosts.
     #[must_use]
     pub fn hosts(self) -> Vec<HostId> {

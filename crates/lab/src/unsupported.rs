@@ -56,6 +56,7 @@ impl Lab {
         power_off(host: HostId) -> ();
         power_on(host: HostId) -> ();
         reboot(host: HostId, with: RestartWith) -> Result<(), LabError>;
+        move_slots(slots: impl IntoIterator<Item = u16>, from: HostId, to: HostId) -> Result<(), LabError>;
         partition(on: bool) -> ();
         split(apart: &[HostId]) -> ();
         drop_replies(host: HostId, on: bool) -> ();

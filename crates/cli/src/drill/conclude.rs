@@ -7,10 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use redial_lab::HostId;
+use redial_lab::{Deployment, HostId};
 
 use super::audit;
 use super::clock::{Clock, millis};
+use super::cluster;
 use super::connections::{self, Dialed};
 use super::evidence::ServerData;
 use super::load::{Harvest, Load};
@@ -29,9 +30,17 @@ use super::workload::{Record, Step};
 /// for it to have done so on a loaded machine.
 const WAKING: Duration = Duration::from_millis(500);
 
-/// What every server holds that was primary at some time: the primary at the end first.
-fn evidence(stage: &Stage<'_>, harvest: &Harvest) -> Result<(ServerData, Vec<ServerData>)> {
+/// What every server holds that was primary at some time: the primary at the end first; of a cluster
+/// all its primaries at the end, as one.
+fn evidence(
+    drill: &dyn Drill,
+    stage: &Stage<'_>,
+    harvest: &Harvest,
+) -> Result<(ServerData, Vec<ServerData>)> {
     let rounds = harvest.records.iter().map(|record| record.round + 1).max().unwrap_or(0);
+    if drill.deployment() == Deployment::Cluster {
+        return cluster_evidence(drill, stage, harvest.callers, rounds);
+    }
     let read = |host| ServerData::read(stage.lab().server(host), harvest.callers, rounds);
     let survivor = stage.lab().endpoint().unwrap_or(HostId::A);
     let other = survivor.other();
@@ -45,6 +54,25 @@ fn evidence(stage: &Stage<'_>, harvest: &Harvest) -> Result<(ServerData, Vec<Ser
         }
     }
     Ok((read(survivor)?, others))
+}
+
+fn cluster_evidence(
+    drill: &dyn Drill,
+    stage: &Stage<'_>,
+    callers: usize,
+    rounds: u32,
+) -> Result<(ServerData, Vec<ServerData>)> {
+    let mut others = stage.story().saved;
+    let is_spared = |host: &HostId| Some(*host) != drill.hits();
+    let first = HostId::PAIR.into_iter().find(is_spared).unwrap_or(HostId::B);
+    if let Some(host) = drill.hits()
+        && stage.lab().endpoint() != Some(host)
+        && stage.has_role(host, "master")
+    {
+        others.push(cluster::read_stale(stage.lab(), host, callers, rounds)?);
+    }
+    let whole = cluster::Whole { lab: stage.lab(), first };
+    Ok((ServerData::read(&whole, callers, rounds)?, others))
 }
 
 /// The flows of the client under load, without those of the clients that are watched beside it.
@@ -71,14 +99,19 @@ pub(super) fn report_client(
     let counts = connections::count(&dialed(stage, clock), end);
     let listened = stage.finish_listening(settled);
     let watchers = stage.take_watchers().map_or_else(Vec::new, |watchers| watchers.finish(fault));
-    let (survivor, others) = evidence(stage, &harvest)?;
+    let (survivor, others) = evidence(drill, stage, &harvest)?;
 
     let records = &harvest.records;
     let mut audit = audit::audit(records, callers, &survivor, &others);
     audit.wrong_replies += harvest.strays + survivor.foreign;
     let lost = survivor.lost();
-    let recover = |(from, until)| metrics::recovery(records, callers, from, until, &lost);
+    let is_hit =
+        |caller| drill.hits().is_none_or(|host| cluster::first_owner(caller) == Some(host));
+    let hit: Vec<bool> = (0..callers).map(is_hit).collect();
+    let recover = |(from, until)| metrics::recovery(records, &hit, from, until, &lost);
     let recoveries: Vec<Recovery> = story.switches(settled).into_iter().map(recover).collect();
+    let other_slots =
+        drill.hits().map(|host| cluster::other_slots(records, callers, host, (fault, end)));
     let errors = metrics::errors(records);
     let never_settled = records.iter().filter(|record| record.settled.is_none()).count() as u64;
     let successes = records.iter().filter_map(Record::succeeded_at);
@@ -94,6 +127,7 @@ pub(super) fn report_client(
             connections_lost: counts.lost,
             watchers: &watchers,
             listened: listened.as_ref(),
+            other_slots,
             successes_before: successes.filter(|at| *at <= fault).count() as u64,
         },
     );
@@ -126,6 +160,7 @@ pub(super) fn report_client(
         idle_replaced_ms: report::worst(watchers.iter().map(|watched| watched.replaced_ms)),
         watchers,
         listened,
+        other_slots,
         timeline: timeline(&harvest, story),
     };
     Ok(Report::Client(Box::new(report)))

@@ -43,16 +43,30 @@ impl Ask for Server {
 impl ServerData {
     /// Reads what `callers` callers have written in up to `rounds` rounds.
     pub(crate) fn read(server: &impl Ask, callers: usize, rounds: u32) -> Result<Self> {
+        Self::read_of(server, callers, rounds, |_| true)
+    }
+
+    /// The same of a server that has the keys of some callers only.
+    pub(crate) fn read_of(
+        server: &impl Ask,
+        callers: usize,
+        rounds: u32,
+        has: impl Fn(usize) -> bool,
+    ) -> Result<Self> {
         let mut data = Self::default();
         for caller in 0..callers {
+            if !has(caller) {
+                data.lists.push(Vec::new());
+                data.counters.push(0);
+                continue;
+            }
             data.read_list(server, caller)?;
             let counter = server.ask(&["GET".into(), counter_key(caller)])?;
             data.counters.push(counter.as_int().unwrap_or(0));
-        }
-        let wanted: Vec<(usize, u32)> =
-            (0..callers).flat_map(|caller| (0..rounds).map(move |round| (caller, round))).collect();
-        for chunk in wanted.chunks(CHUNK) {
-            data.read_keys(server, chunk)?;
+            let wanted: Vec<(usize, u32)> = (0..rounds).map(|round| (caller, round)).collect();
+            for chunk in wanted.chunks(CHUNK) {
+                data.read_keys(server, chunk)?;
+            }
         }
         Ok(data)
     }
@@ -118,8 +132,8 @@ mod tests {
                     args[1..]
                         .iter()
                         .map(|key| match key.as_str() {
-                            "key:0-0" => bytes("t0-0"),
-                            "key:0-1" => bytes("t0-7"),
+                            "key:{0}-0" => bytes("t0-0"),
+                            "key:{0}-1" => bytes("t0-7"),
                             _ => Reply::Nil,
                         })
                         .collect(),

@@ -62,12 +62,24 @@ pub(crate) const SENTINEL: Limits = KILL;
 /// Nothing is wrong with the connection: the word of two Sentinels is all that there is, and it comes up to a second after the promotion.
 pub(crate) const SENTINEL_LIES: Limits =
     Limits { may_lose: true, ..limits(1500, AllowedErrors::InFlight) };
+pub(crate) const CLUSTER_POWER_OFF: Limits = KILL;
+/// Both hosts live, the new primary has all, and what the old one held back it refuses by MOVED.
+pub(crate) const CLUSTER_FAILOVER: Limits = limits(150, AllowedErrors::None);
+pub(crate) const CLUSTER_PARTITION: Limits = KILL;
+/// Nothing fails: every slot is served all the time, by one or the other.
+pub(crate) const CLUSTER_RESHARD: Limits =
+    Limits { recovery: None, ..limits(0, AllowedErrors::None) };
+pub(crate) const HOST_BACK_WITHOUT_STATE: Limits = limits(250, AllowedErrors::InFlight);
+pub(crate) const DNS_SWITCH: Limits = DEMOTION;
 pub(crate) const HALF_DEAD_DIAL: Limits =
     Limits { may_lose: true, ..limits(1000, AllowedErrors::OnePerCaller) };
 
 /// A client that listens and missed something hears again within this of the moment at which the load's first write succeeded. Who missed nothing was not
 /// interrupted: after a short partition the server's kernel delivers what it held, in its own time, which is better than to lose it.
 pub(crate) const HEARS_WITHIN: Duration = Duration::from_millis(250);
+
+/// The callers of a cluster's other slots share nothing with the fault but the client: a stall of theirs is the client's doing. Twenty of their pauses.
+pub(crate) const OTHER_SLOTS_STALL: Duration = Duration::from_millis(50);
 
 /// Whether a server of this product and version tells what ran on a connection that is lost:
 /// `tot-net-in` in `CLIENT LIST`.

@@ -21,14 +21,16 @@ pub(crate) struct Recovery {
 ///
 /// Only writes count: a demoted server that still answers reads is no recovery. Nor is one that takes
 /// writes which nobody keeps: for each caller only what came after the last write that it `lost`
-/// counts, and of that not its INCRs, which can't be told apart.
+/// counts, and of that not its INCRs, which can't be told apart. Of the callers only those count that
+/// the fault `hit`.
 pub(crate) fn recovery(
     records: &[Record],
-    callers: usize,
+    hit: &[bool],
     from: Duration,
     until: Duration,
     lost: impl Fn(&Record) -> bool,
 ) -> Recovery {
+    let callers = hit.len();
     let mut since = vec![from; callers];
     for record in records.iter().filter(|record| lost(record)) {
         if let (Some(since), Some(at)) = (since.get_mut(record.caller), record.succeeded_at()) {
@@ -49,6 +51,8 @@ pub(crate) fn recovery(
         }
     }
     let after = |at: Duration| at.saturating_sub(from);
+    let firsts: Vec<_> = firsts.into_iter().zip(hit).filter(|(_, hit)| **hit).collect();
+    let firsts: Vec<Option<Duration>> = firsts.into_iter().map(|(first, _)| first).collect();
     let all: Option<Vec<Duration>> = firsts.iter().copied().collect();
     Recovery {
         from,
@@ -63,6 +67,15 @@ pub(crate) fn longest_stall(records: &[Record], end: Duration) -> Duration {
     successes.sort_unstable();
     successes.push(end);
     successes.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(end)
+}
+
+/// The longest time without any success between two moments, both counted as its ends.
+pub(crate) fn longest_stall_between(records: &[Record], from: Duration, to: Duration) -> Duration {
+    let successes = records.iter().filter_map(Record::succeeded_at);
+    let mut moments: Vec<Duration> = successes.filter(|at| (from..to).contains(at)).collect();
+    moments.extend([from, to]);
+    moments.sort_unstable();
+    moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
 /// The longest that a caller waited for one answer; an open command has waited until `end`.
@@ -169,16 +182,18 @@ mod tests {
             at(1, Step::Set, 171, Some(180)),
         ];
         let kept = |_: &Record| false;
-        let found = recovery(&records, 2, ms(100), ms(1000), kept);
+        let found = recovery(&records, &[true; 2], ms(100), ms(1000), kept);
         assert_eq!((found.first, found.all), (Some(ms(30)), Some(ms(70))));
-        let cut = recovery(&records, 2, ms(100), ms(150), kept);
+        let cut = recovery(&records, &[true; 2], ms(100), ms(150), kept);
         assert_eq!(
             (cut.first, cut.all),
             (Some(ms(30)), None),
             "what comes later is the next one's"
         );
-        let missing = recovery(&records, 3, ms(100), ms(1000), kept);
+        let missing = recovery(&records, &[true; 3], ms(100), ms(1000), kept);
         assert_eq!(missing.all, None, "a caller that never recovers");
+        let second = recovery(&records, &[false, true, false], ms(100), ms(1000), kept);
+        assert_eq!((second.first, second.all), (Some(ms(70)), Some(ms(70))), "who is not hit");
     }
 
     #[test]
@@ -191,7 +206,7 @@ mod tests {
             at(0, Step::Push, 141, Some(190)),
         ];
         let lost = |record: &Record| record.step == Step::Set;
-        let found = recovery(&records, 1, ms(100), ms(1000), lost);
+        let found = recovery(&records, &[true], ms(100), ms(1000), lost);
         assert_eq!(found.first, Some(ms(90)), "what came before the loss went the same way");
     }
 

@@ -12,6 +12,7 @@ mod adapter_process;
 mod audit;
 pub(crate) mod client;
 mod clock;
+mod cluster;
 mod conclude;
 mod connections;
 mod evidence;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::audit::Increments;
 use super::clock::millis;
+use super::cluster::OtherSlots;
 use super::listener::Listened;
 use super::load::StateChange;
 use super::metrics::{Recovery, Slice};
@@ -134,6 +135,8 @@ pub(crate) struct ClientReport {
     pub(crate) watchers: Vec<Watched>,
     /// With `--listener`.
     pub(crate) listened: Option<Listened>,
+    /// In a cluster, of callers whose slots the fault has nothing to do with.
+    pub(crate) other_slots: Option<OtherSlots>,
     #[serde(skip)]
     pub(crate) timeline: Timeline,
 }

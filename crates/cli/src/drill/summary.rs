@@ -138,6 +138,16 @@ fn client(text: &mut String, report: &ClientReport, paint: &Paint) {
         let is_bad = listened.heard_twice > 0 || listened.missed_silently > 0;
         row(text, "listener", &paint.finding(&value, is_bad));
     }
+    if let Some(others) = &report.other_slots {
+        let value = format!(
+            "{} callers: {} errors, {} without any success at the worst primary, {} for one command",
+            others.callers,
+            others.errors,
+            human(others.longest_stall_ms),
+            human(others.longest_command_ms)
+        );
+        row(text, "other slots", &paint.finding(&value, others.errors > 0));
+    }
     for watched in &report.watchers {
         let name = format!("{:?} client", watched.kind).to_lowercase();
         let value = format!(

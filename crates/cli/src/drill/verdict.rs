@@ -2,7 +2,8 @@
 
 use super::audit::Audit;
 use super::clock::millis;
-use super::limits::{AllowedErrors, HEARS_WITHIN, Limits, server_tells};
+use super::cluster::OtherSlots;
+use super::limits::{AllowedErrors, HEARS_WITHIN, Limits, OTHER_SLOTS_STALL, server_tells};
 use super::listener::Listened;
 use super::metrics::{Errors, Recovery};
 use super::watchers::Watched;
@@ -20,6 +21,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) connections_lost: u64,
     pub(crate) watchers: &'a [Watched],
     pub(crate) listened: Option<&'a Listened>,
+    pub(crate) other_slots: Option<OtherSlots>,
     /// Successes before the fault: without any there is nothing to judge.
     pub(crate) successes_before: u64,
 }
@@ -51,7 +53,19 @@ pub(crate) fn reasons(limits: &Limits, figures: &Figures<'_>) -> Vec<String> {
     errors(limits, figures, &mut reasons);
     watchers(limits, figures.watchers, &mut reasons);
     listener(figures, &mut reasons);
+    other_slots(figures, &mut reasons);
     reasons
+}
+
+fn other_slots(figures: &Figures<'_>, reasons: &mut Vec<String>) {
+    let Some(others) = figures.other_slots else { return };
+    if others.errors > 0 {
+        reasons.push(format!("{} commands of other slots failed", others.errors));
+    }
+    let (stall, limit) = (others.longest_stall_ms, millis(OTHER_SLOTS_STALL));
+    if stall > limit {
+        reasons.push(format!("other slots stood still for {stall} ms, {limit} ms is the limit"));
+    }
 }
 
 fn listener(figures: &Figures<'_>, reasons: &mut Vec<String>) {
@@ -153,6 +167,7 @@ mod tests {
             connections_lost: 0,
             watchers: Vec::new(),
             listened: None,
+            other_slots: None,
             server: "redis 7.0.15",
             successes_before: 1000,
         };
@@ -169,6 +184,7 @@ mod tests {
                 connections_lost: owned.connections_lost,
                 watchers: &owned.watchers,
                 listened: owned.listened.as_ref(),
+                other_slots: owned.other_slots,
                 successes_before: owned.successes_before,
             },
         )
@@ -182,6 +198,7 @@ mod tests {
         connections_lost: u64,
         watchers: Vec<Watched>,
         listened: Option<Listened>,
+        other_slots: Option<OtherSlots>,
         server: &'static str,
         successes_before: u64,
     }
@@ -264,6 +281,21 @@ mod tests {
         assert!(judge(&limits::POWER_OFF, watched(Some(900.0), Some(2100.0))).is_empty());
         assert_eq!(judge(&limits::POWER_OFF, watched(Some(900.0), None)).len(), 1);
         assert_eq!(judge(&limits::POWER_OFF, watched(None, Some(5001.0))).len(), 2);
+    }
+
+    #[test]
+    fn other_slots_may_neither_fail_nor_stand_still() {
+        let others = |errors, longest_stall_ms| {
+            move |o: &mut Owned| {
+                let callers = 33;
+                let longest_command_ms = 99.0;
+                o.other_slots =
+                    Some(OtherSlots { callers, errors, longest_stall_ms, longest_command_ms });
+            }
+        };
+        assert!(judge(&limits::KILL, others(0, 50.0)).is_empty());
+        assert_eq!(judge(&limits::KILL, others(1, 50.0)).len(), 1);
+        assert_eq!(judge(&limits::KILL, others(0, 50.1)).len(), 1);
     }
 
     #[test]

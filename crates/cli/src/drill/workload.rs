@@ -75,16 +75,17 @@ pub(crate) fn parse_token(token: &str) -> Option<(usize, u32)> {
     Some((caller.parse().ok()?, round.parse().ok()?))
 }
 
+/// All keys of a caller have one tag, so that in a cluster they have one slot.
 pub(crate) fn list_key(caller: usize) -> String {
-    format!("list:{caller}")
+    format!("list:{{{caller}}}")
 }
 
 pub(crate) fn counter_key(caller: usize) -> String {
-    format!("count:{caller}")
+    format!("count:{{{caller}}}")
 }
 
 pub(crate) fn value_key(caller: usize, round: u32) -> String {
-    format!("key:{caller}-{round}")
+    format!("key:{{{caller}}}-{round}")
 }
 
 /// A reply that answers no open command.
@@ -244,9 +245,9 @@ mod tests {
             load.issue_due(now, &mut lines);
             load.settle(step as usize, ok("1"), now).unwrap();
         }
-        let wanted = "c 0 RPUSH list:0 t0-0\nc 1 INCR count:0\nc 2 SET key:0-0 t0-0\n\
-                      c 3 GET key:0-0\nc 4 RPUSH list:0 t0-1\nc 5 INCR count:0\n\
-                      c 6 SET key:0-1 t0-1\nc 7 GET key:0-1\n";
+        let wanted = "c 0 RPUSH list:{0} t0-0\nc 1 INCR count:{0}\nc 2 SET key:{0}-0 t0-0\n\
+                      c 3 GET key:{0}-0\nc 4 RPUSH list:{0} t0-1\nc 5 INCR count:{0}\n\
+                      c 6 SET key:{0}-1 t0-1\nc 7 GET key:{0}-1\n";
         assert_eq!(lines, wanted);
     }
 

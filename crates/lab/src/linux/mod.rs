@@ -7,6 +7,7 @@ mod forbidden;
 mod form;
 mod keeper;
 mod lab;
+mod migrate;
 mod place;
 mod program;
 mod scratch;

@@ -75,6 +75,15 @@ pub(crate) fn cluster() -> Result<(), Failed> {
         let reply = lab.server(owner).command(&["SET", &key, "value"])?;
         ensure(reply == Reply::Status("OK".into()), || format!("{key} at {owner}: {reply:?}"))?;
     }
+    let moved: Vec<u16> = (0..20).map(|n| slot_of(&format!("key:{n}"))).collect();
+    let of_a = |slot: &&u16| first_slots(HostId::A).is_some_and(|slots| slots.contains(slot));
+    let moved: Vec<u16> = moved.iter().filter(of_a).copied().collect();
+    let has = |host: HostId| lab.server(host).command(&["DBSIZE"]);
+    let before = has(HostId::A)?;
+    lab.move_slots(moved.clone(), HostId::A, HostId::B)?;
+    ensure(has(HostId::A)? != before, || "no key has moved".into())?;
+    lab.move_slots(moved, HostId::B, HostId::A)?;
+    ensure(has(HostId::A)? == before, || "not every key is back".into())?;
     lab.power_off(HostId::A);
     within("A's replica is elected", || is_primary(&lab, hosts[3]))?;
     let reply = lab.server(hosts[3]).command(&["SET", "key:1", "value"])?;

@@ -3,6 +3,10 @@
 //! It does not decide how a client is configured, what its errors are called, or whether anything is sent again:
 //! that is the client's own business, and the point of drilling it.
 
+mod deployment;
+
+pub use deployment::Deployment;
+
 use std::fmt::Display;
 use std::future::Future;
 use std::process::ExitCode;
@@ -135,19 +139,22 @@ async fn converse<C: Client>() -> ExitCode {
     let mut writer = tokio::spawn(write_lines(receiver));
     // Before the client can report anything: it need not be connected yet.
     out.line(format!("ready {} {}", C::NAME, C::VERSION));
-    let client = match C::connect(&url, name.as_deref(), out.clone()).await {
-        Ok(client) => Arc::new(client),
-        Err(failure) => {
-            return give_up(C::NAME, &format!("no client for {url}: {}", failure.text()));
+    let mut clients = Vec::new();
+    for _ in 0..number_of_clients() {
+        match C::connect(&url, name.as_deref(), out.clone()).await {
+            Ok(client) => clients.push(Arc::new(client)),
+            Err(failure) => {
+                return give_up(C::NAME, &format!("no client for {url}: {}", failure.text()));
+            }
         }
-    };
+    }
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
             // Standard output is gone: the drill no longer listens.
             _ = &mut writer => return ExitCode::FAILURE,
             line = lines.next_line() => match line {
-                Ok(Some(line)) if line != "q" => handle(&client, &out, &line),
+                Ok(Some(line)) if line != "q" => handle(&clients, &out, &line),
                 Ok(_) => return ExitCode::SUCCESS,
                 Err(error) => return give_up(C::NAME, &format!("cannot read standard input: {error}")),
             },
@@ -155,9 +162,18 @@ async fn converse<C: Client>() -> ExitCode {
     }
 }
 
-fn handle<C: Client>(client: &Arc<C>, out: &Lines, line: &str) {
+/// As many as the drill asks for in one process; one, if it does not.
+fn number_of_clients() -> usize {
+    let asked = std::env::var("REDIAL_DRILL_CLIENTS").ok();
+    asked.and_then(|number| number.parse().ok()).filter(|number| *number > 0).unwrap_or(1)
+}
+
+fn handle<C: Client>(clients: &[Arc<C>], out: &Lines, line: &str) {
     let mut fields = line.split(' ').filter(|field| !field.is_empty());
-    match (fields.next(), fields.next()) {
+    let (word, id) = (fields.next(), fields.next());
+    let number = id.and_then(|id| id.parse::<usize>().ok()).unwrap_or(0);
+    let client = &clients[number % clients.len()];
+    match (word, id) {
         (Some("c"), Some(id)) => {
             let args: Args = fields.map(|field| field.as_bytes().to_vec()).collect();
             if args.is_empty() {

@@ -1,14 +1,20 @@
 //! The drills that there are, one a file, and the registry that lists them.
 
-use redial_lab::{Deployment, Endpoint};
+use redial_lab::{Deployment, Endpoint, HostId};
 
 use super::limits::Limits;
 use super::stage::Stage;
 
+mod cluster_failover;
+mod cluster_partition;
+mod cluster_power_off;
+mod cluster_reshard;
 mod demotion;
+mod dns_switch;
 mod half_dead_dial;
 mod hang;
 mod hang_and_wake;
+mod host_back_without_state;
 mod kill;
 mod partition;
 mod planned;
@@ -39,6 +45,12 @@ pub(crate) trait Drill: Sync {
 
     /// How the client is led to the primary, where that is the drill's own affair.
     fn endpoint(&self) -> Option<Endpoint> {
+        None
+    }
+
+    /// The primary of a cluster whose callers the fault may reach. Callers of other slots are judged
+    /// apart: nothing is to reach them.
+    fn hits(&self) -> Option<HostId> {
         None
     }
 
@@ -77,8 +89,14 @@ pub(crate) const DRILLS: &[&dyn Drill] = &[
     &slow::Slow,
     &replies_lost::RepliesLost,
     &half_dead_dial::HalfDeadDial,
+    &host_back_without_state::HostBackWithoutState,
+    &dns_switch::DnsSwitch,
     &sentinel::Sentinel,
     &sentinel_lies::SentinelLies,
+    &cluster_power_off::ClusterPowerOff,
+    &cluster_failover::ClusterFailover,
+    &cluster_partition::ClusterPartition,
+    &cluster_reshard::ClusterReshard,
 ];
 
 /// The drill of this name.

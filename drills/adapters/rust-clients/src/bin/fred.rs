@@ -9,7 +9,7 @@ use fred::clients::SubscriberClient;
 use fred::prelude::{Builder, ClientLike, Config, ErrorKind, EventInterface, PubsubInterface};
 use fred::prelude::{ReconnectPolicy, Value};
 use fred::types::{ClusterHash, CustomCommand};
-use rust_clients::{Args, Client, Failure, Lines, Reply, serve};
+use rust_clients::{Args, Client, Deployment, Failure, Lines, Reply, serve};
 
 struct Fred {
     client: fred::clients::Client,
@@ -23,7 +23,7 @@ impl Client for Fred {
 
     /// fred announces only names of its own making, so the drill's is not used.
     async fn connect(url: &str, _name: Option<&str>, out: Lines) -> Result<Self, Failure> {
-        let config = Config::from_url(url).map_err(failure)?;
+        let config = Config::from_url(&own_url(url)).map_err(failure)?;
         let mut builder = Builder::from_config(config);
         builder.set_policy(ReconnectPolicy::default());
         let client = builder.build().map_err(failure)?;
@@ -53,6 +53,26 @@ impl Client for Fred {
             let message =
                 messages.recv().await.map_err(|error| Failure::client("closed", error))?;
             self.out.message(&message.channel, message.value.as_bytes().unwrap_or_default());
+        }
+    }
+}
+
+/// The drill's URL in fred's form.
+fn own_url(url: &str) -> String {
+    let tls = if url.starts_with("rediss") { "s" } else { "" };
+    let nodes = |hosts: &[String]| {
+        let others: Vec<_> = hosts.iter().skip(1).map(|host| format!("node={host}")).collect();
+        (hosts.first().cloned().unwrap_or_default(), others.join("&"))
+    };
+    match Deployment::of(url) {
+        Deployment::One => url.to_owned(),
+        Deployment::Sentinel { sentinels, name } => {
+            let (first, others) = nodes(&sentinels);
+            format!("redis{tls}-sentinel://{first}?sentinelServiceName={name}&{others}")
+        }
+        Deployment::Cluster(hosts) => {
+            let (first, others) = nodes(&hosts);
+            format!("redis{tls}-cluster://{first}?{others}")
         }
     }
 }

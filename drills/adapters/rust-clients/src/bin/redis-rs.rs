@@ -1,17 +1,64 @@
 //! The adapter of redis-rs: `ConnectionManager` with its defaults, which is what its documentation recommends where
-//! connections are to be made again.
+//! connections are to be made again; `ClusterClient` for a cluster; and for Sentinels `SentinelClient`, whose
+//! connections nobody makes again but who asks for another: that is done here, whenever an error says that the connection must be replaced.
 
 use std::process::ExitCode;
 
 use futures_util::StreamExt;
 use redis::aio::ConnectionManager;
-use redis::{Cmd, ErrorKind, RedisError, Value};
-use rust_clients::{Args, Client, Failure, Lines, Reply, serve};
+use redis::aio::MultiplexedConnection;
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelServerType};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
+use rust_clients::{Args, Client, Deployment, Failure, Lines, Reply, serve};
+use tokio::sync::Mutex;
 
 struct RedisRs {
-    client: redis::Client,
-    manager: ConnectionManager,
+    way: Way,
     out: Lines,
+}
+
+enum Way {
+    One { client: redis::Client, manager: ConnectionManager },
+    Cluster(ClusterConnection),
+    Sentinel(Watched),
+}
+
+/// A connection to whom the Sentinels name, and how to get another.
+struct Watched {
+    client: Mutex<SentinelClient>,
+    /// And how many came before it.
+    connection: Mutex<(u64, MultiplexedConnection)>,
+}
+
+impl Watched {
+    async fn open(sentinels: &[String], name: String) -> RedisResult<Self> {
+        let urls: Vec<_> = sentinels.iter().map(|host| format!("redis://{host}")).collect();
+        let primary = SentinelServerType::Master;
+        let mut client = SentinelClient::build(urls, name, None, primary)?;
+        let connection = client.get_async_connection().await?;
+        Ok(Self { client: Mutex::new(client), connection: Mutex::new((0, connection)) })
+    }
+
+    async fn query(&self, command: &Cmd) -> RedisResult<Value> {
+        let (number, mut connection) = self.connection.lock().await.clone();
+        let result = command.query_async(&mut connection).await;
+        if result.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
+            self.replace(number).await;
+        }
+        result
+    }
+
+    /// Once for all callers of the same connection.
+    async fn replace(&self, number: u64) {
+        let mut client = self.client.lock().await;
+        if self.connection.lock().await.0 == number
+            && let Ok(connection) = client.get_async_connection().await
+        {
+            *self.connection.lock().await = (number + 1, connection);
+        }
+    }
 }
 
 impl Client for RedisRs {
@@ -20,9 +67,22 @@ impl Client for RedisRs {
 
     /// redis-rs has no client name that survives a reconnection, so none is announced.
     async fn connect(url: &str, _name: Option<&str>, out: Lines) -> Result<Self, Failure> {
-        let client = redis::Client::open(url).map_err(failure)?;
-        let manager = client.get_connection_manager().await.map_err(failure)?;
-        Ok(Self { client, manager, out })
+        let way = match Deployment::of(url) {
+            Deployment::One => {
+                let client = redis::Client::open(url).map_err(failure)?;
+                let manager = client.get_connection_manager().await.map_err(failure)?;
+                Way::One { client, manager }
+            }
+            Deployment::Cluster(hosts) => {
+                let urls = hosts.iter().map(|host| format!("redis://{host}"));
+                let client = ClusterClient::new(urls).map_err(failure)?;
+                Way::Cluster(client.get_async_connection().await.map_err(failure)?)
+            }
+            Deployment::Sentinel { sentinels, name } => {
+                Way::Sentinel(Watched::open(&sentinels, name).await.map_err(failure)?)
+            }
+        };
+        Ok(Self { way, out })
     }
 
     async fn run(&self, args: Args) -> Result<Reply, Failure> {
@@ -30,13 +90,25 @@ impl Client for RedisRs {
         for arg in &args {
             command.arg(arg.as_slice());
         }
-        let value = command.query_async(&mut self.manager.clone()).await.map_err(failure)?;
-        reply(value)
+        let value = match &self.way {
+            Way::One { manager, .. } => command.query_async(&mut manager.clone()).await,
+            Way::Cluster(cluster) => command.query_async(&mut cluster.clone()).await,
+            Way::Sentinel(watched) => watched.query(&command).await,
+        };
+        reply(value.map_err(failure)?)
     }
 
     async fn subscribe(&self, channel: String) -> Result<(), Failure> {
-        let (mut sink, mut messages) =
-            self.client.get_async_pubsub().await.map_err(failure)?.split();
+        let client = match &self.way {
+            Way::One { client, .. } => client.clone(),
+            Way::Sentinel(watched) => {
+                watched.client.lock().await.async_get_client().await.map_err(failure)?
+            }
+            Way::Cluster(_) => {
+                return Err(Failure::client("unable", "this adapter listens to no cluster"));
+            }
+        };
+        let (mut sink, mut messages) = client.get_async_pubsub().await.map_err(failure)?.split();
         sink.subscribe(&channel).await.map_err(failure)?;
         while let Some(message) = messages.next().await {
             self.out.message(message.get_channel_name(), message.get_payload_bytes());

@@ -10,6 +10,9 @@ use rustis::resp::{CommandBuilder, RefBulkString, Value};
 use rustis::{ClientError, Error, ErrorKind};
 use tokio::sync::broadcast::error::RecvError;
 
+/// The drill's commands whose first argument is a key.
+const KEYED: &[&str] = &["RPUSH", "INCR", "SET", "GET", "BLPOP"];
+
 struct Rustis {
     client: RustisClient,
     url: String,
@@ -38,6 +41,14 @@ impl Client for Rustis {
             return Err(Failure::client("bad-line", "a command needs a name"));
         };
         let mut command = CommandBuilder::new(name);
+        let mut args = args;
+        // rustis routes by what is marked as key, and every command of the drill that has one has it first.
+        if KEYED.iter().any(|keyed| name.eq_ignore_ascii_case(keyed.as_bytes()))
+            && let Some((key, rest)) = args.split_first()
+        {
+            command = command.key(RefBulkString::new(key));
+            args = rest;
+        }
         for arg in args {
             command = command.arg(RefBulkString::new(arg));
         }
