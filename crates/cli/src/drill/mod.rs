@@ -15,6 +15,7 @@ mod clock;
 mod cluster;
 mod conclude;
 mod connections;
+mod deciders;
 mod evidence;
 pub(crate) mod html;
 mod limits;

@@ -8,13 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use redial_lab::{HostId, Lab, Reply};
+use redial_lab::{HostId, Lab};
 use serde::Serialize;
 
 use super::adapter_process::{lock, pipe};
 use super::client::ClientProgram;
 use super::clock::Clock;
-use super::cluster;
 use super::evidence::ServerData;
 use super::listener::{Listened, Listener};
 use super::live::Live;
@@ -34,8 +33,6 @@ const LOOK_CLOSELY_EVERY: Duration = Duration::from_millis(2);
 const FAILOVER_WITHIN: Duration = Duration::from_secs(10);
 /// For the clients that are watched to connect; those that announce no name are waited for in vain.
 const WATCHERS_WITHIN: Duration = Duration::from_secs(3);
-/// With a node timeout of 2 s an election takes about 3 s, one that has to be repeated twice that.
-const ELECTED_WITHIN: Duration = Duration::from_secs(30);
 /// Writes stay paused for longer than it takes to read a server's data and demote it.
 const PAUSED_MS: &str = "30000";
 
@@ -95,13 +92,13 @@ pub(crate) enum OnStage {
 /// One drill under way.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
-    plan: &'a Plan,
-    lab: Arc<Lab>,
+    pub(super) plan: &'a Plan,
+    pub(super) lab: Arc<Lab>,
     clock: Clock,
     live: Arc<Live>,
-    subject: OnStage,
+    pub(super) subject: OnStage,
     observer: Arc<Observer>,
-    story: Mutex<Story>,
+    pub(super) story: Mutex<Story>,
     watchers: Mutex<Option<Watchers>>,
     listener: Mutex<Option<Listener>>,
 }
@@ -284,57 +281,6 @@ impl<'a> Stage<'a> {
         self.lab.demote(host)?;
         server.command(&["CLIENT", "UNPAUSE"])?;
         Ok(())
-    }
-
-    /// Reads what a primary of a cluster has that is cut off, before it comes back and discards it.
-    pub(crate) fn save_stale(&self, host: HostId) -> Result<()> {
-        if let OnStage::Load(load) = &self.subject {
-            let data = cluster::read_stale(&self.lab, host, self.plan.callers, load.rounds())?;
-            lock(&self.story).saved.push(data);
-        }
-        Ok(())
-    }
-
-    /// Waits until the replica of this primary of a cluster takes writes for its slots, and says so.
-    pub(crate) fn wait_for_election(&self, of: HostId) -> Result<()> {
-        let Some(replica) = self.lab.deployment().replica_of(of) else {
-            bail!("{of} has no replica");
-        };
-        let key = cluster::key_of(of);
-        if !self.wait_quickly(ELECTED_WITHIN, || self.takes_writes(replica, &key))? {
-            bail!("{replica} did not take {of}'s slots within {} s", ELECTED_WITHIN.as_secs());
-        }
-        self.moved_to(replica, &format!("{replica} takes writes for {of}'s slots"));
-        Ok(())
-    }
-
-    /// Whether INFO says so, `master` or `slave`.
-    pub(crate) fn has_role(&self, host: HostId, role: &str) -> bool {
-        let said = self.lab.server(host).info("replication", "role");
-        said.is_ok_and(|said| said.as_deref() == Some(role))
-    }
-
-    /// Closes the connections of the host's clients, as Sentinels do when they reconfigure a server.
-    pub(crate) fn close_clients(&self, host: HostId) -> Result<()> {
-        for kind in ["normal", "pubsub"] {
-            self.lab.server(host).command(&["CLIENT", "KILL", "TYPE", kind])?;
-        }
-        Ok(())
-    }
-
-    /// Whether the server takes a write now. One that does not answer takes none.
-    pub(crate) fn takes_writes(&self, host: HostId, key: &str) -> bool {
-        matches!(self.lab.server(host).command(&["SET", key, "1"]), Ok(Reply::Status(_)))
-    }
-
-    /// Whether the Sentinel names this host as the primary.
-    pub(crate) fn names(&self, sentinel: HostId, primary: HostId) -> bool {
-        let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"];
-        let reply = self.lab.server(sentinel).command(&ask);
-        let ip = primary.ip().to_string();
-        reply.is_ok_and(|reply| {
-            reply.as_array().and_then(|parts| parts.first()?.as_str()) == Some(&*ip)
-        })
     }
 
     /// Has the client under test send one large SET beside its callers' commands.

@@ -1,5 +1,6 @@
 //! The lab on Linux: namespaces, TUN devices, processes.
 
+mod build;
 mod certificates;
 mod control;
 mod enter;
