@@ -146,12 +146,19 @@ async fn serve(
     say: Sender<String>,
 ) -> Result<()> {
     let _ = say.send(format!("ready redial {}{}", env!("CARGO_PKG_VERSION"), options.label()));
-    let subject = Subject::new(builder.build(), options)?;
-    let client = subject.client.clone();
-    tokio::spawn(tell_events(client.clone(), say.clone()));
+    let mut subjects = Vec::new();
+    for _ in 0..number_of_clients() {
+        let subject = Subject::new(builder.clone().build(), options)?;
+        tokio::spawn(tell_events(subject.client.clone(), say.clone()));
+        subjects.push(subject);
+    }
     while let Some(line) = heard.recv().await {
         let mut words = line.split(' ');
-        match (words.next(), words.next()) {
+        let (word, id) = (words.next(), words.next());
+        let number = id.and_then(|id| id.parse::<usize>().ok()).unwrap_or(0);
+        let subject = &subjects[number % subjects.len()];
+        let client = &subject.client;
+        match (word, id) {
             (Some("c"), Some(id)) => {
                 let args: Vec<String> = words.map(str::to_owned).collect();
                 let Some((name, args)) = args.split_first() else { continue };
@@ -176,6 +183,12 @@ async fn serve(
         }
     }
     Ok(())
+}
+
+/// As many as the drill asks for in one process; one, if it does not.
+fn number_of_clients() -> usize {
+    let asked = std::env::var("REDIAL_DRILL_CLIENTS").ok();
+    asked.and_then(|number| number.parse().ok()).filter(|number| *number > 0).unwrap_or(1)
 }
 
 fn answer(id: &str, told: Result<Value, Error>) -> String {

@@ -10,6 +10,7 @@ use redial_lab::{Endpoint, LabError};
 use crate::drill::plan::{Length, Plan, Subject};
 use crate::drill::report::{Report, Verdict};
 use crate::drill::scenarios::{DRILLS, Drill, find};
+use crate::drill::workload::Spread;
 use crate::drill::{self, client, html, summary};
 use crate::flags::{ALL, DrillArgs, EndpointKind, Seconds};
 
@@ -143,6 +144,10 @@ fn plan(args: &DrillArgs, drill: &dyn Drill, subject: Subject) -> Result<Plan> {
             },
         )?),
     };
+    let crowd = drill.crowd();
+    if crowd.is_some() && matches!(subject, Subject::Program(_)) {
+        bail!("the drill {} is of a thousand clients and needs an adapter", drill.name());
+    }
     let rtt = variant.map_or(DEFAULT_RTT, |variant| Duration::from_millis(variant.rtt_ms));
     Ok(Plan {
         deployment: drill.deployment(),
@@ -151,8 +156,12 @@ fn plan(args: &DrillArgs, drill: &dyn Drill, subject: Subject) -> Result<Plan> {
         rtt: args.rtt.unwrap_or(rtt),
         replication_delay: args.replication_delay,
         listener: args.listener,
-        callers: usize::try_from(args.callers)?,
-        pause: args.pause,
+        spread: crowd.map_or(Spread::ONE, |crowd| crowd.spread),
+        callers: match crowd {
+            Some(crowd) => crowd.callers(),
+            None => usize::try_from(args.callers)?,
+        },
+        pause: crowd.map_or(args.pause, |crowd| crowd.pause),
         length: match args.seconds {
             Seconds::Fixed(all) => Length::Fixed(all),
             Seconds::Auto => Length::Auto,

@@ -65,6 +65,7 @@ fn the_list_tells_all_drills_and_their_variants() {
         "cluster-reshard",
         "host-back-without-state",
         "dns-switch",
+        "storm",
         "pause-write",
     ] {
         assert!(text.contains(name), "{name} is missing:\n{text}");

@@ -76,7 +76,7 @@ function open() {
   return client;
 }
 
-const client = open();
+const clients = Array.from({ length: Number(process.env.REDIAL_DRILL_CLIENTS) || 1 }, open);
 let subscriber;
 let blocking;
 say(`ready ioredis ${version}`);
@@ -85,7 +85,7 @@ say(`ready ioredis ${version}`);
 const BLOCKS = new Set(["BLPOP", "BRPOP", "BLMOVE", "BZPOPMIN", "BZPOPMAX", "BLMPOP", "BZMPOP"]);
 
 function run(id, command, args) {
-  let on = client;
+  let on = clients[id % clients.length];
   if (BLOCKS.has(command.toUpperCase())) {
     blocking ??= open();
     on = blocking;

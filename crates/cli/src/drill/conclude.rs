@@ -115,7 +115,8 @@ pub(super) fn report_client(
     let errors = metrics::errors(records);
     let never_settled = records.iter().filter(|record| record.settled.is_none()).count() as u64;
     let successes = records.iter().filter_map(Record::succeeded_at);
-    let reasons = verdict::reasons(
+    let storm = stage.storm(fault);
+    let mut reasons = verdict::reasons(
         &drill.limits(),
         &Figures {
             callers: callers as u64,
@@ -131,6 +132,9 @@ pub(super) fn report_client(
             successes_before: successes.filter(|at| *at <= fault).count() as u64,
         },
     );
+    if let Some(storm) = &storm {
+        reasons.extend(storm.reasons(&recoveries, errors.total));
+    }
     let switches: Vec<Switch> = recoveries.iter().map(Switch::of).collect();
     let report = ClientReport {
         setting,
@@ -161,6 +165,7 @@ pub(super) fn report_client(
         watchers,
         listened,
         other_slots,
+        storm,
         timeline: timeline(&harvest, story),
     };
     Ok(Report::Client(Box::new(report)))

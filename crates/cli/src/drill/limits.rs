@@ -69,6 +69,8 @@ pub(crate) const CLUSTER_PARTITION: Limits = KILL;
 /// Nothing fails: every slot is served all the time, by one or the other.
 pub(crate) const CLUSTER_RESHARD: Limits =
     Limits { recovery: None, ..limits(0, AllowedErrors::None) };
+/// Beside the storm's own: some clients wait before they dial, which spares the server.
+pub(crate) const STORM: Limits = limits(5000, AllowedErrors::InFlight);
 pub(crate) const HOST_BACK_WITHOUT_STATE: Limits = limits(250, AllowedErrors::InFlight);
 pub(crate) const DNS_SWITCH: Limits = DEMOTION;
 pub(crate) const HALF_DEAD_DIAL: Limits =

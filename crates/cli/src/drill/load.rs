@@ -12,7 +12,7 @@ use super::adapter_process::{AdapterProcess, lock};
 use super::clock::Clock;
 use super::listener::{Said, Sayings};
 use super::protocol::Line;
-use super::workload::{Record, Step, Workload};
+use super::workload::{Record, Spread, Step, Workload};
 
 /// The longest the writer sleeps when nothing is due; a reply wakes it before.
 const IDLE: Duration = Duration::from_millis(100);
@@ -75,30 +75,31 @@ pub(crate) struct Harvest {
     pub(crate) stopped_at: Duration,
 }
 
-/// The workload and the client under test.
+/// The workload and the client under test, in one process or several.
 #[derive(Debug)]
 pub(crate) struct Load {
     clock: Clock,
     shared: Arc<Shared>,
-    process: Mutex<AdapterProcess>,
+    processes: Mutex<Vec<AdapterProcess>>,
     pub(crate) client: String,
     pub(crate) version: String,
 }
 
 impl Load {
-    /// Waits for the adapter to be ready and starts the callers.
+    /// Waits for the adapters to be ready and starts the callers. Each child has so many clients as were asked of it.
     pub(crate) fn start(
-        child: Child,
+        children: Vec<Child>,
+        clients: usize,
         label: &str,
         clock: Clock,
-        callers: usize,
-        pause: Duration,
-        on_log: impl FnMut(&str) + Send + 'static,
+        (callers, pause): (usize, Duration),
+        on_log: impl Fn(&str) + Clone + Send + 'static,
     ) -> Result<Self> {
+        let spread = Spread { processes: children.len(), clients };
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 // Nobody calls before the adapter is ready.
-                workload: Workload::new(0, pause, Duration::ZERO, 0),
+                workload: Workload::new(Spread::ONE, 0, pause, Duration::ZERO, 0),
                 changes: Vec::new(),
                 strays: 0,
                 said: Sayings::new(),
@@ -107,23 +108,29 @@ impl Load {
             }),
             wake: Condvar::new(),
         });
-        let reader = Arc::clone(&shared);
-        let on_line = move |line| take_line(&reader, clock, line);
-        let mut process = AdapterProcess::start(child, label, on_line, on_log)?;
-        let Some(input) = process.take_input() else {
-            bail!("the adapter {label} has no standard input");
-        };
+        let (mut processes, mut inputs) = (Vec::new(), Vec::new());
+        for child in children {
+            let reader = Arc::clone(&shared);
+            let on_line = move |line| take_line(&reader, clock, line);
+            let mut process = AdapterProcess::start(child, label, on_line, on_log.clone())?;
+            let Some(input) = process.take_input() else {
+                bail!("the adapter {label} has no standard input");
+            };
+            processes.push(process);
+            inputs.push(input);
+        }
+        let Some(first) = processes.first() else { bail!("there is no adapter to load") };
+        let (client, version) = (first.client.clone(), first.version.clone());
         lock(&shared.state).workload =
-            Workload::new(callers, pause, clock.now(), fastrand::u64(..));
+            Workload::new(spread, callers, pause, clock.now(), fastrand::u64(..));
         let writer = Arc::clone(&shared);
-        thread::spawn(move || write_what_is_due(&writer, clock, input));
-        let (client, version) = (process.client.clone(), process.version.clone());
-        Ok(Self { clock, shared, process: Mutex::new(process), client, version })
+        thread::spawn(move || write_what_is_due(&writer, clock, inputs));
+        Ok(Self { clock, shared, processes: Mutex::new(processes), client, version })
     }
 
     /// An error if the adapter has died or broken the protocol.
     pub(crate) fn check(&self) -> Result<()> {
-        lock(&self.process).check()
+        lock(&self.processes).iter_mut().try_for_each(AdapterProcess::check)
     }
 
     /// Sends one SET of so many bytes beside the callers' commands.
@@ -244,21 +251,21 @@ fn take_line(shared: &Shared, clock: Clock, line: Line) {
     }
 }
 
-/// Until the load is over or the adapter takes no more. Dropping `input` is the adapter's signal to
+/// Until the load is over or an adapter takes no more. Dropping the inputs is the adapters' signal to
 /// exit.
-fn write_what_is_due(shared: &Shared, clock: Clock, mut input: ChildStdin) {
-    let mut lines = String::new();
+fn write_what_is_due(shared: &Shared, clock: Clock, mut inputs: Vec<ChildStdin>) {
+    let mut lines = vec![String::new(); inputs.len()];
     loop {
-        lines.clear();
+        lines.iter_mut().for_each(String::clear);
         let mut state = lock(&shared.state);
         if state.over {
             return;
         }
-        lines.push_str(&state.extra);
+        lines[0].push_str(&state.extra);
         state.extra.clear();
         let now = clock.now();
         state.workload.issue_due(now, &mut lines);
-        if lines.is_empty() {
+        if lines.iter().all(String::is_empty) {
             let due = state.workload.next_due();
             let sleep = due.map_or(IDLE, |at| at.saturating_sub(now).min(IDLE));
             // Whatever ends the wait, the loop looks again.
@@ -266,8 +273,10 @@ fn write_what_is_due(shared: &Shared, clock: Clock, mut input: ChildStdin) {
             continue;
         }
         drop(state);
-        if input.write_all(lines.as_bytes()).and_then(|()| input.flush()).is_err() {
-            return;
+        for (input, lines) in inputs.iter_mut().zip(&lines).filter(|(_, lines)| !lines.is_empty()) {
+            if input.write_all(lines.as_bytes()).and_then(|()| input.flush()).is_err() {
+                return;
+            }
         }
     }
 }

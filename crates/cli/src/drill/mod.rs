@@ -30,10 +30,11 @@ mod protocol;
 pub(crate) mod report;
 pub(crate) mod scenarios;
 mod stage;
+mod storm;
 pub(crate) mod summary;
 mod verdict;
 mod watchers;
-mod workload;
+pub(crate) mod workload;
 
 use adapter_process::Unable;
 use clock::{Clock, millis};

@@ -10,9 +10,11 @@ use std::time::Duration;
 use redial_lab::{HostId, Lab};
 
 use super::adapter_process::lock;
+use super::workload::Spread;
 
 /// The resolution of everything that is learnt here.
 const EVERY: Duration = Duration::from_millis(25);
+const EVERY_OF_MANY: Duration = Duration::from_secs(2);
 /// A server that is asked this often must not hold the observer up for long.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -66,7 +68,9 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn start(lab: &Arc<Lab>) -> Self {
+    /// Asks less often where there are so many clients that their list is work for the server.
+    pub(crate) fn start(lab: &Arc<Lab>, spread: Spread) -> Self {
+        let every = if spread == Spread::ONE { EVERY } else { EVERY_OF_MANY };
         let hosts = lab.deployment().servers();
         let last = vec![Vec::new(); hosts.len()];
         let seen = Arc::new(Mutex::new(Seen { last, ..Seen::default() }));
@@ -80,7 +84,7 @@ impl Observer {
                     if !frozen[host.index()].load(Ordering::Relaxed) {
                         look(&lab, host, &seen);
                     }
-                    thread::sleep(EVERY);
+                    thread::sleep(every);
                 }
             })
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use redial_lab::{Deployment, Endpoint, LabOptions};
 
 use super::client::ClientProgram;
+use super::workload::Spread;
 
 /// Load before the fault, so that there is a steady state to fall from.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
@@ -40,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) label: Option<String>,
     pub(crate) rtt: Duration,
     pub(crate) replication_delay: Duration,
+    pub(crate) spread: Spread,
     pub(crate) callers: usize,
     pub(crate) pause: Duration,
     /// Whether a client listens to messages beside the load.

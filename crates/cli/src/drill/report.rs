@@ -12,6 +12,7 @@ use super::listener::Listened;
 use super::load::StateChange;
 use super::metrics::{Recovery, Slice};
 use super::stage::Story;
+use super::storm::StormReport;
 use super::watchers::Watched;
 
 /// Width of the timeline's slices.
@@ -137,6 +138,8 @@ pub(crate) struct ClientReport {
     pub(crate) listened: Option<Listened>,
     /// In a cluster, of callers whose slots the fault has nothing to do with.
     pub(crate) other_slots: Option<OtherSlots>,
+    /// Where there are many clients.
+    pub(crate) storm: Option<StormReport>,
     #[serde(skip)]
     pub(crate) timeline: Timeline,
 }

@@ -21,7 +21,9 @@ use super::load::Load;
 use super::observer::Observer;
 use super::plan::{Plan, Subject};
 use super::program::ProgramRun;
+use super::storm::{Counter, StormReport};
 use super::watchers::Watchers;
+use super::workload::Spread;
 
 /// The name that the client under load is asked to announce.
 pub(crate) const LOAD_NAME: &str = "drill-load";
@@ -101,6 +103,7 @@ pub(crate) struct Stage<'a> {
     pub(super) story: Mutex<Story>,
     watchers: Mutex<Option<Watchers>>,
     listener: Mutex<Option<Listener>>,
+    counter: Option<Counter>,
 }
 
 impl<'a> Stage<'a> {
@@ -109,14 +112,17 @@ impl<'a> Stage<'a> {
         let lab = Arc::new(lab);
         let subject = match &plan.subject {
             Subject::Adapter(client) => {
-                let child = spawn_adapter(&lab, client, LOAD_NAME)?;
+                let Spread { processes, clients } = plan.spread;
+                let children: Result<Vec<Child>> = (0..processes)
+                    .map(|_| spawn_adapter(&lab, client, LOAD_NAME, clients))
+                    .collect();
                 let log = Arc::clone(&live);
                 let load = Load::start(
-                    child,
+                    children?,
+                    clients,
                     &client.label,
                     clock,
-                    plan.callers,
-                    plan.pause,
+                    (plan.callers, plan.pause),
                     move |line| log.adapter_log(line),
                 )?;
                 OnStage::Load(Arc::new(load))
@@ -125,7 +131,8 @@ impl<'a> Stage<'a> {
                 OnStage::Program(Arc::new(ProgramRun::start(&lab, args, clock)?))
             }
         };
-        let observer = Arc::new(Observer::start(&lab));
+        let observer = Arc::new(Observer::start(&lab, plan.spread));
+        let counter = (plan.spread != Spread::ONE).then(|| Counter::start(&lab, clock));
         let story = Story { endpoint: vec![(clock.now(), lab.endpoint())], ..Story::default() };
         Ok(Self {
             plan,
@@ -137,6 +144,7 @@ impl<'a> Stage<'a> {
             story: Mutex::new(story),
             watchers: Mutex::default(),
             listener: Mutex::default(),
+            counter,
         })
     }
 
@@ -306,7 +314,7 @@ impl<'a> Stage<'a> {
         let Subject::Adapter(client) = &self.plan.subject else { return Ok(()) };
         let watchers =
             Watchers::start(&self.lab, &self.observer, self.clock, &client.label, |name| {
-                spawn_adapter(&self.lab, client, name)
+                spawn_adapter(&self.lab, client, name, 1)
             })
             .context("cannot start the clients that are watched beside the load")?;
         let connected = self.wait_until(WATCHERS_WITHIN, || watchers.connected(&self.observer))?;
@@ -334,15 +342,26 @@ impl<'a> Stage<'a> {
         Some(listener.finish(&self.story().switches(end)))
     }
 
+    /// What many clients did to the server since `fault`.
+    pub(crate) fn storm(&self, fault: Duration) -> Option<StormReport> {
+        let counter = self.counter.as_ref()?;
+        let flows = self.lab.flows();
+        let dials = flows.iter().map(|flow| self.clock.at(flow.opened_at));
+        Some(StormReport::new(self.plan.spread, fault, dials, counter))
+    }
+
     pub(crate) fn take_watchers(&self) -> Option<Watchers> {
         lock(&self.watchers).take()
     }
 }
 
 /// Starts an adapter on the client's host.
-fn spawn_adapter(lab: &Lab, client: &ClientProgram, name: &str) -> Result<Child> {
+fn spawn_adapter(lab: &Lab, client: &ClientProgram, name: &str, clients: usize) -> Result<Child> {
     let mut command = lab.client_command(&client.program);
     command.args(&client.args).env("REDIAL_DRILL_NAME", name);
+    if clients > 1 {
+        command.env("REDIAL_DRILL_CLIENTS", clients.to_string());
+    }
     pipe(&mut command);
     lab.spawn(command).with_context(|| format!("cannot start the adapter {}", client.label))
 }

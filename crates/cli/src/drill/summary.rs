@@ -138,6 +138,18 @@ fn client(text: &mut String, report: &ClientReport, paint: &Paint) {
         let is_bad = listened.heard_twice > 0 || listened.missed_silently > 0;
         row(text, "listener", &paint.finding(&value, is_bad));
     }
+    if let Some(storm) = &report.storm {
+        let value = format!(
+            "{} by {} clients in {} processes, {} in the worst second",
+            storm.connects, storm.clients, storm.processes, storm.peak_connects_per_second
+        );
+        row(text, "connects", &value);
+        let value = format!(
+            "{}, {} in the worst second",
+            storm.handshakes, storm.peak_handshakes_per_second
+        );
+        row(text, "handshakes", &value);
+    }
     if let Some(others) = &report.other_slots {
         let value = format!(
             "{} callers: {} errors, {} without any success at the worst primary, {} for one command",

@@ -97,9 +97,29 @@ pub(crate) enum Stray {
     Again,
 }
 
+/// The processes over which the callers are spread, and how many clients each of them has. Callers of the
+/// same client share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spread {
+    pub(crate) processes: usize,
+    pub(crate) clients: usize,
+}
+
+impl Spread {
+    /// One client in one process, shared by all.
+    pub(crate) const ONE: Self = Self { processes: 1, clients: 1 };
+
+    /// The caller's process, and its client there.
+    fn place(self, caller: usize) -> (usize, usize) {
+        let place = caller % (self.processes * self.clients);
+        (place / self.clients, place % self.clients)
+    }
+}
+
 /// All callers and all records.
 #[derive(Debug)]
 pub(crate) struct Workload {
+    spread: Spread,
     records: Vec<Record>,
     /// When each caller that is not waiting for a reply issues its next step.
     due: BinaryHeap<Reverse<(Duration, usize)>>,
@@ -116,12 +136,19 @@ pub(crate) struct Workload {
 impl Workload {
     /// `callers` callers, each pausing `pause` (jittered by a half either way) between a reply and
     /// its next command; their first commands are spread over one pause.
-    pub(crate) fn new(callers: usize, pause: Duration, start: Duration, seed: u64) -> Self {
+    pub(crate) fn new(
+        spread: Spread,
+        callers: usize,
+        pause: Duration,
+        start: Duration,
+        seed: u64,
+    ) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let due = (0..callers)
             .map(|caller| Reverse((start + pause.mul_f64(rng.f64()), caller)))
             .collect();
         Self {
+            spread,
             records: Vec::new(),
             due,
             next: vec![(Step::Push, 0); callers],
@@ -139,12 +166,14 @@ impl Workload {
         if self.stopped { None } else { self.due.peek().map(|Reverse((at, _))| *at) }
     }
 
-    /// Appends the lines of all commands that are due to `lines`.
-    pub(crate) fn issue_due(&mut self, now: Duration, lines: &mut String) {
+    /// Appends the lines of all commands that are due to those of their process.
+    pub(crate) fn issue_due(&mut self, now: Duration, lines: &mut [String]) {
         while self.next_due().is_some_and(|at| at <= now) {
             let Some(Reverse((_, caller))) = self.due.pop() else { return };
             let (step, round) = self.next[caller];
-            let id = self.record(caller, round, step, now);
+            let (process, client) = self.spread.place(caller);
+            let Some(lines) = lines.get_mut(process) else { return };
+            let id = self.record(caller, round, step, now) * self.spread.clients + client;
             // Writing to a String cannot fail.
             let _ = match step {
                 Step::Push | Step::Upload => {
@@ -162,7 +191,7 @@ impl Workload {
 
     /// The line of one SET of `bytes` bytes beside the callers.
     pub(crate) fn issue_upload(&mut self, bytes: u64, now: Duration) -> String {
-        let id = self.record(usize::MAX, 0, Step::Upload, now);
+        let id = self.record(usize::MAX, 0, Step::Upload, now) * self.spread.clients;
         format!("u {id} upload {bytes}\n")
     }
 
@@ -179,7 +208,8 @@ impl Workload {
         outcome: Outcome,
         now: Duration,
     ) -> Result<(), Stray> {
-        let record = self.records.get_mut(id).ok_or(Stray::NeverIssued)?;
+        let number = id / self.spread.clients;
+        let record = self.records.get_mut(number).ok_or(Stray::NeverIssued)?;
         if record.settled.is_some() {
             return Err(Stray::Again);
         }
@@ -238,8 +268,8 @@ mod tests {
 
     #[test]
     fn a_caller_goes_through_its_four_steps_and_never_uses_a_token_again() {
-        let mut load = Workload::new(1, MS, Duration::ZERO, 1);
-        let mut lines = String::new();
+        let mut load = Workload::new(Spread::ONE, 1, MS, Duration::ZERO, 1);
+        let mut lines = [String::new()];
         for step in 0..8 {
             let now = MS * 10 * (step + 1);
             load.issue_due(now, &mut lines);
@@ -248,28 +278,48 @@ mod tests {
         let wanted = "c 0 RPUSH list:{0} t0-0\nc 1 INCR count:{0}\nc 2 SET key:{0}-0 t0-0\n\
                       c 3 GET key:{0}-0\nc 4 RPUSH list:{0} t0-1\nc 5 INCR count:{0}\n\
                       c 6 SET key:{0}-1 t0-1\nc 7 GET key:{0}-1\n";
-        assert_eq!(lines, wanted);
+        assert_eq!(lines, [wanted]);
+    }
+
+    #[test]
+    fn callers_of_many_clients_are_known_by_the_ids_of_their_commands() {
+        let spread = Spread { processes: 2, clients: 3 };
+        let mut load = Workload::new(spread, 6, MS, Duration::ZERO, 1);
+        let mut lines = [String::new(), String::new()];
+        load.issue_due(MS * 5, &mut lines);
+        for (process, lines) in lines.iter().enumerate() {
+            assert_eq!(lines.lines().count(), 3);
+            for line in lines.lines() {
+                let words: Vec<&str> = line.split(' ').collect();
+                let id: usize = words[1].parse().unwrap();
+                assert_eq!(words[2], "RPUSH");
+                let caller = parse_token(words[4]).unwrap().0;
+                assert_eq!((caller / 3, caller % 3), (process, id % 3), "{line}");
+                load.settle(id, ok("1"), MS * 6).unwrap();
+            }
+        }
+        assert_eq!((load.open(), load.succeeded()), (0, 6));
     }
 
     #[test]
     fn a_caller_waits_for_its_reply_before_it_goes_on() {
-        let mut load = Workload::new(3, MS, Duration::ZERO, 1);
-        let mut lines = String::new();
+        let mut load = Workload::new(Spread::ONE, 3, MS, Duration::ZERO, 1);
+        let mut lines = [String::new()];
         load.issue_due(MS * 5, &mut lines);
-        assert_eq!((lines.lines().count(), load.open()), (3, 3));
+        assert_eq!((lines[0].lines().count(), load.open()), (3, 3));
         load.issue_due(MS * 500, &mut lines);
-        assert_eq!(lines.lines().count(), 3, "all three wait");
+        assert_eq!(lines[0].lines().count(), 3, "all three wait");
         assert_eq!(load.next_due(), None);
         load.settle(1, ok("1"), MS * 500).unwrap();
         load.issue_due(MS * 510, &mut lines);
-        assert_eq!(lines.lines().count(), 4);
+        assert_eq!(lines[0].lines().count(), 4);
     }
 
     #[test]
     fn the_pause_is_jittered_within_half_of_itself() {
         let pause = MS * 20;
-        let mut load = Workload::new(200, pause, Duration::ZERO, 7);
-        let mut lines = String::new();
+        let mut load = Workload::new(Spread::ONE, 200, pause, Duration::ZERO, 7);
+        let mut lines = [String::new()];
         load.issue_due(pause, &mut lines);
         for id in 0..200 {
             load.settle(id, ok("1"), MS * 100).unwrap();
@@ -277,13 +327,13 @@ mod tests {
         let earliest = load.next_due().unwrap();
         assert!(earliest >= MS * 110 && earliest < MS * 112, "{earliest:?}");
         load.issue_due(MS * 130, &mut lines);
-        assert_eq!(lines.lines().count(), 400, "nobody pauses longer than 1.5 times");
+        assert_eq!(lines[0].lines().count(), 400, "nobody pauses longer than 1.5 times");
     }
 
     #[test]
     fn stray_replies_are_told_apart_and_change_nothing() {
-        let mut load = Workload::new(1, MS, Duration::ZERO, 1);
-        load.issue_due(MS, &mut String::new());
+        let mut load = Workload::new(Spread::ONE, 1, MS, Duration::ZERO, 1);
+        load.issue_due(MS, &mut [String::new()]);
         assert_eq!(load.settle(9, ok("1"), MS), Err(Stray::NeverIssued));
         load.settle(0, ok("1"), MS).unwrap();
         assert_eq!(load.settle(0, ok("2"), MS), Err(Stray::Again));
@@ -292,13 +342,13 @@ mod tests {
 
     #[test]
     fn after_stop_replies_are_taken_and_nothing_is_issued() {
-        let mut load = Workload::new(2, MS, Duration::ZERO, 1);
-        let mut lines = String::new();
+        let mut load = Workload::new(Spread::ONE, 2, MS, Duration::ZERO, 1);
+        let mut lines = [String::new()];
         load.issue_due(MS, &mut lines);
         load.stop();
         load.settle(0, ok("1"), MS * 2).unwrap();
         load.issue_due(MS * 100, &mut lines);
-        assert_eq!((lines.lines().count(), load.open()), (2, 1));
+        assert_eq!((lines[0].lines().count(), load.open()), (2, 1));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The drills that there are, one a file, and the registry that lists them.
 
+use std::time::Duration;
+
 use redial_lab::{Deployment, Endpoint, HostId};
 
 use super::limits::Limits;
 use super::stage::Stage;
+use super::workload::Spread;
 
 mod cluster_failover;
 mod cluster_partition;
@@ -23,6 +26,7 @@ mod replies_lost;
 mod sentinel;
 mod sentinel_lies;
 mod slow;
+mod storm;
 
 /// One rehearsed failover.
 pub(crate) trait Drill: Sync {
@@ -54,6 +58,11 @@ pub(crate) trait Drill: Sync {
         None
     }
 
+    /// How many clients there are, where it is not one that all callers share.
+    fn crowd(&self) -> Option<Crowd> {
+        None
+    }
+
     /// Other forms of the fault, for `--variant`; the first is the default.
     fn variants(&self) -> &'static [Variant] {
         &[]
@@ -66,6 +75,20 @@ pub(crate) trait Drill: Sync {
 
     /// Makes the fault and whatever follows, on a stage where the load is under way.
     fn run(&self, stage: &Stage<'_>) -> anyhow::Result<()>;
+}
+
+/// Many clients, in several processes, with one caller each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    pub(crate) spread: Spread,
+    /// Each caller's pause.
+    pub(crate) pause: Duration,
+}
+
+impl Crowd {
+    pub(crate) fn callers(self) -> usize {
+        self.spread.processes * self.spread.clients
+    }
 }
 
 /// One form of a drill.
@@ -91,6 +114,7 @@ pub(crate) const DRILLS: &[&dyn Drill] = &[
     &half_dead_dial::HalfDeadDial,
     &host_back_without_state::HostBackWithoutState,
     &dns_switch::DnsSwitch,
+    &storm::Storm,
     &sentinel::Sentinel,
     &sentinel_lies::SentinelLies,
     &cluster_power_off::ClusterPowerOff,
