@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_that_of_the_worst_second_wherever_it_begins() {
-        let counts = BTreeMap::from([(ms(0), 5), (ms(900), 7), (ms(1500), 8), (ms(1900), 1)]);
+        let counts = BTreeMap::from([(ms(0), 5), (ms(900), 7), (ms(1500), 8), (ms(1899), 1)]);
         assert_eq!(peak(&counts), 16);
         assert_eq!(peak(&BTreeMap::new()), 0);
     }
