@@ -36,6 +36,8 @@ pub struct Client(Arc<Handle>);
 pub(crate) struct Handle {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) hub: Arc<Hub>,
+    /// There may be several nodes, each with a part of the data.
+    pub(crate) is_distributed: bool,
 }
 
 impl Drop for Handle {
@@ -68,10 +70,13 @@ impl Client {
     pub(crate) fn start(builder: Builder) -> Self {
         let (config, policy) = builder.into_parts();
         let budget = process::budget(&config.endpoint);
-        let mailbox = Mailbox::new(Core::new(config, budget, fastrand::u64(..)));
+        let core = Core::new(config, budget, fastrand::u64(..));
+        let is_distributed = !core.is_single();
+        let mailbox = Mailbox::new(core);
         let hub = Arc::new(Hub::default());
-        let client =
-            Self(Arc::new(Handle { mailbox: Arc::clone(&mailbox), hub: Arc::clone(&hub) }));
+        let handle =
+            Handle { mailbox: Arc::clone(&mailbox), hub: Arc::clone(&hub), is_distributed };
+        let client = Self(Arc::new(handle));
         client.input(Input::Connect);
         tokio::spawn(Driver::new(mailbox, hub, policy));
         client

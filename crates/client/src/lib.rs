@@ -56,6 +56,7 @@ mod request;
 mod retry;
 mod scan;
 mod script;
+mod spread;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]

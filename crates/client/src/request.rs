@@ -17,6 +17,7 @@ use crate::driver::slots::{Reply, Token};
 use crate::encoded::Commands;
 use crate::error::Error;
 use crate::once::Once;
+use crate::spread::Scattered;
 
 /// A command being built; `.await` sends it. Nothing is sent before the first poll.
 ///
@@ -146,6 +147,8 @@ enum State {
     New(Command, RequestOptions),
     NewTransaction(Box<Commands>, RequestOptions),
     Waiting(Token, RequestId),
+    /// In parts, to several nodes.
+    Scattered(Box<Scattered>),
     Done,
 }
 
@@ -171,7 +174,24 @@ impl<R> Request<R> {
         std::future::poll_fn(|cx| self.poll_reply(cx)).await
     }
 
-    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+    /// Takes a command apart that concerns several nodes.
+    fn scatter(&mut self) {
+        let State::New(command, options) = &self.state else { return };
+        if options.on.is_some() || options.to.is_some() {
+            return;
+        }
+        let Some(spread) = redial_proto::spread(command) else { return };
+        let options = *options;
+        if let State::New(command, _) = std::mem::replace(&mut self.state, State::Done) {
+            let scattered = Scattered::new(&self.handle, command, options, spread);
+            self.state = State::Scattered(Box::new(scattered));
+        }
+    }
+
+    pub(crate) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        if self.handle.is_distributed && matches!(self.state, State::New(..)) {
+            self.scatter();
+        }
         let mailbox = &self.handle.mailbox;
         match &self.state {
             State::Waiting(token, _) => {
@@ -191,6 +211,14 @@ impl<R> Request<R> {
                     buffers::keep(command.into_buffer());
                 }
                 submitted.map_or_else(|error| Poll::Ready(Err(error)), |_| Poll::Pending)
+            }
+            State::Scattered(_) => {
+                let State::Scattered(scattered) = &mut self.state else { return Poll::Pending };
+                let settled = scattered.poll(cx);
+                if settled.is_ready() {
+                    self.state = State::Done;
+                }
+                settled
             }
             State::NewTransaction(..) => {
                 let State::NewTransaction(mut commands, options) =

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::{future, vec};
 
 use futures_core::Stream;
-use redial_proto::RequestOptions;
+use redial_proto::{PartId, RequestOptions};
 use redial_resp::{Command, FromReply};
 
 use crate::client::Handle;
@@ -42,6 +42,10 @@ pub struct Scan<T> {
     cursor: Option<u64>,
     /// Whose cursor it is.
     server: Option<Place>,
+    /// The nodes that are still to be scanned; the last one is being scanned.
+    parts: Vec<PartId>,
+    /// Which data they had when it began.
+    version: Option<u64>,
     asked: Option<Request<(u64, Vec<T>)>>,
     page: vec::IntoIter<T>,
 }
@@ -49,13 +53,21 @@ pub struct Scan<T> {
 /// A process as far as it can be told from another: by its `run_id`, or where that is hidden by our connection to it.
 pub(crate) type Place = (Option<String>, Option<i64>);
 
-/// Who leads now; `None` while nobody does.
-pub(crate) fn place(handle: &Handle) -> Option<Place> {
+/// Who leads a node now; `None` while nobody does.
+fn place(handle: &Handle, part: PartId) -> Option<Place> {
     let state = handle.mailbox.lock();
-    state.core.server().map(|server| match &server.run_id {
+    state.core.server_of(part).map(|server| match &server.run_id {
         Some(run_id) => (Some(run_id.clone()), None),
         None => (None, server.client_id),
     })
+}
+
+/// The same of the node that has a key.
+pub(crate) fn place_of(handle: &Handle, key: &[u8]) -> Option<Place> {
+    let mut command = Command::new("TYPE");
+    command.push_arg(key);
+    let part = handle.mailbox.lock().core.part_for(&command);
+    place(handle, part)
 }
 
 impl<T> Scan<T> {
@@ -67,6 +79,8 @@ impl<T> Scan<T> {
             options: Vec::new(),
             cursor: Some(0),
             server: None,
+            parts: Vec::new(),
+            version: None,
             asked: None,
             page: Vec::new().into_iter(),
         }
@@ -99,26 +113,53 @@ impl<T> Scan<T> {
         command
     }
 
-    fn place(&self) -> Option<Place> {
-        place(&self.handle)
+    /// Begins (anew): with the node of one collection, or with all.
+    fn begin(&mut self, version: u64) {
+        let command = self.command(0);
+        let state = self.handle.mailbox.lock();
+        self.parts = match &self.key {
+            Some(_) => vec![state.core.part_for(&command)],
+            None => state.core.parts(),
+        };
+        self.version = Some(version);
     }
 
-    /// Asks for the next page, which is the first one where another server leads by now.
+    fn place(&self) -> Option<Place> {
+        place(&self.handle, *self.parts.last()?)
+    }
+
+    fn version_now(&self) -> u64 {
+        self.handle.mailbox.lock().core.parts_version()
+    }
+
+    /// Asks for the next page, which is the first one where another server leads by now. Where data has gone from node to node it may have gone past the scan.
     fn ask(&mut self, cursor: u64) -> Request<(u64, Vec<T>)> {
+        let version = self.version_now();
+        let goes_on = self.version == Some(version);
+        if !goes_on {
+            self.begin(version);
+        }
         let place = self.place();
-        let cursor = if place == self.server { cursor } else { 0 };
+        let cursor = if goes_on && place == self.server { cursor } else { 0 };
         self.server = place;
-        let command = self.command(cursor);
-        Request::of_command(Arc::clone(&self.handle), command, RequestOptions::default())
+        let options =
+            RequestOptions { to: self.parts.last().copied(), ..RequestOptions::default() };
+        Request::of_command(Arc::clone(&self.handle), self.command(cursor), options)
     }
 
     /// A page came, and with it a cursor, which counts only if it is of the server that was asked.
     fn on_page(&mut self, next: u64, page: Vec<T>) {
         let place = self.place();
-        let next = if place.is_some() && place == self.server { next } else { 0 };
-        let is_last = next == 0 && place == self.server;
-        self.cursor = (!is_last).then_some(next);
+        let counts =
+            place.is_some() && place == self.server && self.version == Some(self.version_now());
         self.page = page.into_iter();
+        self.cursor = Some(if counts { next } else { 0 });
+        if counts && next == 0 {
+            self.parts.pop();
+            if self.parts.is_empty() {
+                self.cursor = None;
+            }
+        }
     }
 
     /// It failed. What the server says of this page it would say again; anything else may be better at the next attempt.

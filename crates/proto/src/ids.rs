@@ -43,6 +43,10 @@ impl OpenedId {
     }
 }
 
+/// One of the nodes that have a part of the data each; of a single server, that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartId(pub(crate) u32);
+
 /// A request that was accepted; requests of one client are written in the order of their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(crate) NonZeroU64);

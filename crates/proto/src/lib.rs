@@ -29,7 +29,8 @@ mod topology;
 pub use self::board::Board;
 pub use self::budget::RetryBudget;
 pub use self::command::{
-    Class, check, is_idempotent, key_positions, keys_of, slot, tag_beside, written_keys,
+    Class, Merge, Part, Spread, check, gather, is_idempotent, key_positions, keys_of, slot, spread,
+    tag_beside, written_keys,
 };
 pub use self::conclude::RejectionCause;
 pub use self::config::{
@@ -43,7 +44,7 @@ pub use self::delivery::{Delivery, Resend};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, EventKind, State, Suspicion};
 pub use self::hint::{AzureEvent, AzureEventKind, Maintenance, SlotsMoved};
-pub use self::ids::{ConnId, LinkId, OpenedId, RequestId};
+pub use self::ids::{ConnId, LinkId, OpenedId, PartId, RequestId};
 pub use self::link::{Purpose, SubscriptionKind};
 pub use self::output::{Finding, Input, Output, SubscriptionChange, TcpInfo};
 pub use self::time::Time;

@@ -89,6 +89,8 @@ pub(crate) struct Judged {
     /// Leaves the same data when it runs twice, given harmless options.
     pub(crate) idempotent: Vec<String>,
     pub(crate) scripts: Vec<String>,
+    /// May concern several nodes: `crates/proto/src/command/spread.rs`.
+    pub(crate) spread: Vec<String>,
     /// Changes what the connection stands on.
     pub(crate) state: Vec<String>,
     /// The same, of commands that servers hide.

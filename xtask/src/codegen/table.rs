@@ -47,7 +47,7 @@ pub(crate) fn file(facts: &Facts, overrides: &Overrides) -> Result<String> {
          use super::Class;\nuse super::keys::{{Keys, Place}};\n\n\
          const N: Class = Class(0);\nconst R: Class = Class::READ;\nconst I: Class = Class::IDEMPOTENT;\n\
          const B: Class = Class::BLOCKING;\nconst E: Class = Class::SCRIPT;\n\
-         const S: Class = Class::STATE;\nconst C: Class = Class::CONTAINER;\n\n\
+         const S: Class = Class::STATE;\nconst C: Class = Class::CONTAINER;\nconst P: Class = Class::SPREAD;\n\n\
          /// By name, sorted; the number is a place in [`KEYS`].\n\
          pub(super) const NAMES: &[(&[u8], Class, u8)] = &[\n{names}];\n\n\
          /// By name and second word, sorted.\n\
@@ -71,6 +71,7 @@ fn class(name: &str, command: &Command, facts: &Facts, judged: &Judged) -> Strin
         ("I", has(&judged.idempotent)),
         ("E", has(&judged.scripts)),
         ("C", is_container),
+        ("P", has(&judged.spread)),
     ]
     .into_iter()
     .filter_map(|(class, holds)| holds.then_some(class))
@@ -117,7 +118,7 @@ fn place(keys: &Keys) -> String {
 }
 
 fn every_name_is_known(facts: &Facts, judged: &Judged) -> Result<()> {
-    let lists = [&judged.reads, &judged.idempotent, &judged.scripts, &judged.state];
+    let lists = [&judged.reads, &judged.idempotent, &judged.scripts, &judged.spread, &judged.state];
     for name in lists.into_iter().flatten() {
         if !facts.commands.contains_key(name) {
             bail!("{name} was judged, and no server knows it");

@@ -178,7 +178,7 @@ impl<F: FromReply> Member<F> {
 
     /// Another server may know other things of us than the last.
     fn has_moved(&mut self) -> bool {
-        let place = scan::place(&self.acker.handle);
+        let place = scan::place_of(&self.acker.handle, &self.acker.key);
         let has_moved = place.is_some() && place != self.place;
         if has_moved {
             self.place = place;

@@ -343,6 +343,46 @@ async fn pipelines_transactions_and_blocking_commands_go_where_their_keys_are() 
 }
 
 #[tokio::test]
+async fn commands_that_concern_several_nodes_are_taken_apart() {
+    let nodes = Nodes::start(3, 0).await;
+    let client = nodes.client().await;
+    let keys: Vec<String> = (0..60).map(|n| format!("k:{n}")).collect();
+    let pairs = keys.iter().enumerate().flat_map(|(n, key)| [key.clone(), n.to_string()]);
+    client.cmd("MSET").args(pairs).run().await.unwrap();
+    let values: Vec<Option<u32>> = client.cmd("MGET").args(&keys).arg("nothing").await.unwrap();
+    let expected: Vec<_> = (0..60).map(Some).chain([None]).collect();
+    assert_eq!(values, expected);
+    assert_eq!(client.cmd::<u32>("DBSIZE").await.unwrap(), 60);
+    assert_eq!(client.cmd::<u32>("EXISTS").args(&keys).await.unwrap(), 60);
+    assert_eq!(client.cmd::<Vec<String>>("KEYS").arg("k:*").await.unwrap().len(), 60);
+    assert!(client.cmd::<Option<String>>("RANDOMKEY").await.unwrap().is_some());
+    let mut scanned = Vec::new();
+    let mut scan = client.scan_all::<String>().page(7);
+    while let Some(key) = scan.next().await {
+        scanned.push(key.unwrap());
+    }
+    scanned.sort();
+    let mut all = keys.clone();
+    all.sort();
+    assert_eq!(scanned, all);
+    assert_eq!(client.cmd::<u32>("DEL").args(&keys[..30]).await.unwrap(), 30);
+    let sha: String = client.cmd("SCRIPT LOAD").arg("return KEYS[1]").await.unwrap();
+    assert_eq!(client.cmd::<Vec<bool>>("SCRIPT EXISTS").arg(&sha).await.unwrap(), [true]);
+    for key in &keys {
+        let told: String = client.cmd("EVALSHA").arg(&sha).arg(1).arg(key).await.unwrap();
+        assert_eq!(told, *key);
+    }
+    client.cmd("FLUSHALL").run().await.unwrap();
+    for admin in &nodes.admins {
+        assert_eq!(admin.cmd::<u32>("DBSIZE").await.unwrap(), 0);
+    }
+    // One part is refused.
+    client.cmd("LPUSH").arg("list").arg(1).run().await.unwrap();
+    let error = client.cmd::<u32>("SCRIPT KILL").await.unwrap_err();
+    assert!(error.to_string().contains("NOTBUSY"), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_cluster_is_said() {
     let alone = Server::start(&[]);
     let (one, other) = tokio::join!(Nodes::start(1, 0), Nodes::start(1, 0));

@@ -5,6 +5,7 @@ mod blocking;
 mod idempotent;
 mod keys;
 mod names;
+mod spread;
 mod table;
 mod target;
 
@@ -13,6 +14,7 @@ use redial_resp::Command;
 pub(crate) use blocking::{BlockingTimeout, blocking_timeout, with_time_left};
 pub use idempotent::is_idempotent;
 pub use keys::{key_positions, keys_of, slot, tag_beside, written_keys};
+pub use spread::{Merge, Part, Spread, gather, spread};
 pub(crate) use target::slot_of;
 
 use crate::error::Error;
@@ -38,6 +40,8 @@ impl Class {
     pub const WAITS: Self = Self(1 << 6);
     /// MULTI … EXEC: one request, several replies.
     pub const TRANSACTION: Self = Self(1 << 7);
+    /// May concern several nodes ([`spread`]).
+    pub const SPREAD: Self = Self(1 << 9);
     /// ASKING stands in front: one more reply comes first.
     pub(crate) const ASKING: Self = Self(1 << 8);
 

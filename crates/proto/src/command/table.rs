@@ -174,5 +174,12 @@ pub(super) fn advice(name: &str, second: Option<&str>) -> &'static str {
     }
 }
 
+/// How many names are of this class.
+#[cfg(test)]
+pub(super) fn count_of(class: Class) -> usize {
+    let names = NAMES.iter().map(|(_, its, _)| its);
+    names.chain(SECOND_WORDS.iter().map(|(_, _, its, _)| its)).filter(|its| its.is(class)).count()
+}
+
 #[cfg(test)]
 mod tests;

@@ -50,12 +50,15 @@ fn slot_of_args(args: &[&[u8]]) -> Result<Option<u16>, Error> {
     }
     let mut slots = positions.into_iter().filter_map(|at| args.get(at)).map(|key| slot(key));
     let Some(first) = slots.next() else { return Ok(None) };
-    if slots.all(|other| other == first) { Ok(Some(first)) } else { Err(crossing(name)) }
+    if slots.all(|other| other == first) {
+        Ok(Some(first))
+    } else {
+        Err(crossing(&String::from_utf8_lossy(name).to_uppercase()))
+    }
 }
 
 #[cold]
-fn crossing(name: &[u8]) -> Error {
-    let name = String::from_utf8_lossy(name).to_uppercase();
+fn crossing(name: &str) -> Error {
     Error::invalid(format!(
         "the keys of {name} belong to different slots of the cluster, and one node can't run it (CROSSSLOT): give them a common {{tag}}, or send one command a \
          slot"
@@ -70,7 +73,7 @@ fn slot_of_encoded(bytes: &[u8]) -> Result<Option<u16>, Error> {
             (_, None) => {}
             (None, slot) => found = slot,
             (Some(before), Some(slot)) if before == slot => {}
-            _ => return Err(crossing(b"this transaction")),
+            _ => return Err(crossing("this transaction")),
         }
     }
     Ok(found)

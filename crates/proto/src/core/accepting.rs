@@ -9,7 +9,7 @@ use crate::command::{Body, Class, check, check_dedicated, is_idempotent};
 use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{LinkId, OpenedId, RequestId};
+use crate::ids::{LinkId, OpenedId, PartId, RequestId};
 use crate::link::context::Context;
 use crate::link::{Link, Purpose};
 use crate::output::Output;
@@ -24,6 +24,8 @@ pub struct RequestOptions {
     pub resend: Option<Resend>,
     /// The link that was opened for it; `None` is the shared one. Over a dedicated one nothing is ever sent again.
     pub on: Option<OpenedId>,
+    /// Which node's; `None`: that of its keys. Not for an opened link.
+    pub to: Option<PartId>,
 }
 
 impl<T: Copy + Default + PartialEq> Core<T> {
@@ -57,13 +59,13 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             let entry = Entry { deadline, ..entry };
             return match opened {
                 None => self.submit_blocking(entry, command),
-                Some(Purpose::Dedicated) => self.accept(entry, Body::Command(command), options.on),
+                Some(Purpose::Dedicated) => self.accept(entry, Body::Command(command), options),
                 Some(_) => Err(Error::invalid(
                     "a blocking command would delay the confirmation of all others; use `Client::cmd`, or a connection of your own",
                 )),
             };
         }
-        self.accept(entry, Body::Command(command), options.on)
+        self.accept(entry, Body::Command(command), options)
     }
 
     /// Accepts commands that are encoded one behind the other, as [`Self::submit`] would one after the other, and tells `each` of what became of
@@ -104,7 +106,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 continue;
             }
             let entry = self.entry(class, token, options);
-            each(token, self.accept(entry, body, options.on));
+            each(token, self.accept(entry, body, options));
         }
     }
 
@@ -127,7 +129,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             return Err(read_only("a command of this transaction"));
         }
         let entry = self.entry(class, token, options);
-        let node = self.node_for(Body::Encoded(encoded), options.on)?;
+        let node = self.node_for(Body::Encoded(encoded), options)?;
         let id = self.accept_at(entry, Body::Encoded(encoded), node, options.on)?;
         if let Some(link) = link_at(&mut self.links, &self.places, node, options.on) {
             link.note_transaction(id.0, commands.saturating_add(2));
@@ -232,16 +234,20 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         &mut self,
         entry: Entry<T>,
         body: Body<'_>,
-        on: Option<OpenedId>,
+        options: &RequestOptions,
     ) -> Result<RequestId, Error> {
-        let node = self.node_for(body, on)?;
-        self.accept_at(entry, body, node, on)
+        let node = self.node_for(body, options)?;
+        self.accept_at(entry, body, node, options.on)
     }
 
     /// The node that takes this; of an opened link, its own.
     #[inline]
-    fn node_for(&self, body: Body<'_>, on: Option<OpenedId>) -> Result<NodeId, Error> {
-        if on.is_some() { Ok(NodeId::default()) } else { self.topology.route(body) }
+    fn node_for(&self, body: Body<'_>, options: &RequestOptions) -> Result<NodeId, Error> {
+        match options {
+            RequestOptions { on: Some(_), .. } => Ok(NodeId::default()),
+            RequestOptions { to: Some(PartId(node)), .. } => Ok(NodeId(*node)),
+            _ => self.topology.route(body),
+        }
     }
 
     #[inline]
@@ -275,6 +281,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 "blocking commands are off (max_blocking_connections = 0); use a connection of your own, `Client::dedicated`",
             ));
         }
+        // One that no node can run is refused here, as it would be later.
+        self.topology.route(Body::Command(command))?;
         self.blocking.push(entry, command, &self.config)?;
         self.place_blocked();
         Ok(RequestId(entry.seq))

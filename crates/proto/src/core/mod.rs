@@ -7,19 +7,20 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use redial_resp::Frame;
+use redial_resp::{Command, Frame};
 
 pub use self::accepting::RequestOptions;
 
 use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
+use crate::command::Body;
 use crate::config::Config;
 use crate::credentials::{Grant, Keeper};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::hint::{Advice, Hints};
-use crate::ids::{ConnId, Ids, LinkId, OpenedId};
+use crate::ids::{ConnId, Ids, LinkId, OpenedId, PartId};
 use crate::link::context::{Context, Notice};
 use crate::link::detours::Detour;
 use crate::link::{Link, Purpose, SubscriptionKind};
@@ -121,6 +122,36 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     #[must_use]
     pub fn server(&self) -> Option<&crate::connection::identity::Server> {
         self.links.first()?.current()?.server.as_ref()
+    }
+
+    /// True if all commands go to the same node, whichever deployment it is.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.topology.is_single()
+    }
+
+    /// The nodes that have a part of the data each; none while that is not known.
+    #[must_use]
+    pub fn parts(&self) -> Vec<PartId> {
+        self.topology.parts().into_iter().map(|node| PartId(node.0)).collect()
+    }
+
+    /// Another number when data has gone from one of them to another.
+    #[must_use]
+    pub fn parts_version(&self) -> u64 {
+        self.topology.version()
+    }
+
+    /// The node that takes a command, by its keys.
+    #[must_use]
+    pub fn part_for(&self, command: &Command) -> PartId {
+        PartId(self.topology.route(Body::Command(command)).unwrap_or_default().0)
+    }
+
+    /// The server that takes a node's commands now.
+    #[must_use]
+    pub fn server_of(&self, part: PartId) -> Option<&crate::connection::identity::Server> {
+        self.links.get(self.at(NodeId(part.0)))?.current()?.server.as_ref()
     }
 
     /// From acceptance to answer, where a request does not say otherwise.

@@ -111,6 +111,16 @@ pub(crate) trait Topology: std::fmt::Debug + Send {
     /// True if all commands go to the same node.
     fn is_single(&self) -> bool;
 
+    /// The nodes that have a part of the data each; none while that is not known.
+    fn parts(&self) -> Vec<NodeId> {
+        vec![NodeId::default()]
+    }
+
+    /// Another number when data has gone from one of them to another.
+    fn version(&self) -> u64 {
+        0
+    }
+
     /// How to reach a node. One that is gone has no endpoint.
     fn node(&self, node: NodeId) -> Node<'_>;
 

@@ -310,6 +310,14 @@ impl Topology for Cluster {
         false
     }
 
+    fn parts(&self) -> Vec<NodeId> {
+        self.shards.with_slots().collect()
+    }
+
+    fn version(&self) -> u64 {
+        self.shards.slots.version()
+    }
+
     fn node(&self, node: NodeId) -> Node<'_> {
         let endpoint = self.endpoint(node);
         let is_address = matches!(endpoint, Some(Endpoint::Tcp { host, .. }) if host.parse::<::core::net::IpAddr>().is_ok());

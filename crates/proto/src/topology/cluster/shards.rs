@@ -45,6 +45,10 @@ impl Shards {
         self.list.iter()
     }
 
+    pub(super) fn with_slots(&self) -> impl Iterator<Item = NodeId> {
+        self.list.iter().map(|shard| shard.node).filter(|node| self.slots.has_any(*node))
+    }
+
     pub(super) fn get(&self, node: NodeId) -> Option<&Shard> {
         self.list.iter().find(|shard| shard.node == node)
     }
@@ -69,7 +73,7 @@ impl Shards {
             }
             self.put(*node, owner.primary, owner.replicas, &mut changes);
         }
-        self.slots = slots;
+        self.slots.replace(slots);
         self.list.retain(|shard| {
             let is_kept = matched.contains(&shard.node)
                 || shard.node == NodeId::default()

@@ -10,11 +10,13 @@ const LAST: u16 = 16_383;
 pub(super) struct Slots {
     /// Where each range begins; the first begins at 0, and the last ends with the last slot.
     ranges: Vec<(u16, Option<NodeId>)>,
+    /// How often a slot has changed hands.
+    version: u64,
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { ranges: vec![(0, None)] }
+        Self { ranges: vec![(0, None)], version: 0 }
     }
 }
 
@@ -27,9 +29,10 @@ impl Slots {
 
     /// Gives `first..=last` to a node.
     pub(super) fn set(&mut self, first: u16, last: u16, node: NodeId) {
-        if last < first {
+        if last < first || (first == last && self.get(first) == Some(node)) {
             return;
         }
+        self.version += 1;
         let after = (last < LAST).then(|| (last + 1, self.get(last + 1)));
         self.ranges.retain(|(begin, _)| *begin < first || *begin > last.saturating_add(1));
         let at = self.ranges.partition_point(|(begin, _)| *begin < first);
@@ -38,6 +41,18 @@ impl Slots {
             self.ranges.insert(at + 1, after);
         }
         self.ranges.dedup_by_key(|(_, node)| *node);
+    }
+
+    /// Puts another table in its place.
+    pub(super) fn replace(&mut self, other: Self) {
+        if self.ranges != other.ranges {
+            self.ranges = other.ranges;
+            self.version += 1;
+        }
+    }
+
+    pub(super) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// True if a node has any.
