@@ -141,12 +141,22 @@ impl Client {
         Transaction::new(Arc::clone(&self.0))
     }
 
-    /// A connection of one's own: for WATCH, SELECT, WAIT. It is dialed at once; commands wait until it is ready.
+    /// A connection of one's own: for WATCH, SELECT, WAIT. It is dialed at once; commands wait until it is ready. In a cluster it leads to some node; to that of a
+    /// key with [`Self::dedicated_for`].
     ///
     /// # Errors
     /// The client was ended.
     pub fn dedicated(&self) -> Result<Dedicated, Error> {
-        Dedicated::open(Arc::clone(&self.0))
+        Dedicated::open(Arc::clone(&self.0), None)
+    }
+
+    /// The same, to the node of a cluster that has this key, and so all keys with the same `{tag}`. Where the key moves to another node, commands are answered
+    /// `MOVED`: open another. With a single server as [`Self::dedicated`].
+    ///
+    /// # Errors
+    /// The client was ended.
+    pub fn dedicated_for(&self, key: impl AsRef<[u8]>) -> Result<Dedicated, Error> {
+        Dedicated::open(Arc::clone(&self.0), Some(key.as_ref()))
     }
 
     /// Writes that are answered when so many replicas have them, which is waited for at most `within`.

@@ -37,8 +37,8 @@ pub struct Dedicated {
 }
 
 impl Dedicated {
-    pub(crate) fn open(handle: Arc<Handle>) -> Result<Self, Error> {
-        let id = handle.mailbox.with(|state| state.core.open_dedicated())?;
+    pub(crate) fn open(handle: Arc<Handle>, key: Option<&[u8]>) -> Result<Self, Error> {
+        let id = handle.mailbox.with(|state| state.core.open_dedicated(key))?;
         Ok(Self { handle, id })
     }
 

@@ -123,6 +123,12 @@ fn redirect(is_once: bool, message: &str) -> Option<Redirect> {
     Some(Redirect { slot, host: host.to_owned(), port: port.parse().ok()?, is_once })
 }
 
+/// The same from the whole text of an error.
+pub(crate) fn redirect_of(text: &str) -> Option<Redirect> {
+    let (code, message) = text.split_once(' ')?;
+    redirect(code == "ASK", message)
+}
+
 /// What a lost connection does to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnLoss {

@@ -231,7 +231,7 @@ fn on(link: OpenedId) -> RequestOptions {
 #[test]
 fn what_stands_behind_a_blocked_command_that_is_cancelled_may_have_run() {
     let mut world = World::new(|_| {});
-    let own = world.core.open_dedicated().unwrap();
+    let own = world.core.open_dedicated(None).unwrap();
     world.run();
     // The driver has written, and says so when it runs again.
     world.tells_written = false;
@@ -322,7 +322,7 @@ fn credentials_that_have_expired_already_do_not_ask_the_provider_without_a_pause
 fn a_command_that_blocks_a_dedicated_connection_is_no_silence() {
     let mut world = World::new(|_| {});
     world.hides_clients = true;
-    let own = world.core.open_dedicated().unwrap();
+    let own = world.core.open_dedicated(None).unwrap();
     world.run();
     world.submit("BLPOP l 0", 1, &on(own));
     let conn = world.socket("BLPOP l 0").conn;
@@ -339,7 +339,7 @@ fn a_command_that_blocks_a_dedicated_connection_is_no_silence() {
 #[test]
 fn what_waits_for_a_connection_that_is_being_opened_waits_without_an_offline_queue_too() {
     let mut world = World::new(|config| config.enable_offline_queue = false);
-    let own = world.core.open_dedicated().unwrap();
+    let own = world.core.open_dedicated(None).unwrap();
     assert!(world.core.submit(&command("GET k"), 1, &on(own)).is_ok());
     let durable = world.core.open_durable(1, Duration::from_millis(100)).unwrap();
     assert!(world.core.submit(&command("GET k"), 2, &on(durable)).is_ok());

@@ -199,7 +199,11 @@ impl World {
         };
         let token = self.ledger.open(client, kind, resend, due);
         let command = kind.command(token, own, padding);
-        let options = RequestOptions { timeout: Some(timeout), resend: Some(resend), on: None };
+        let options = RequestOptions {
+            timeout: Some(timeout),
+            resend: Some(resend),
+            ..RequestOptions::default()
+        };
         self.trace.note(self.now, || {
             format!("client {client}: ask {token} {kind:?} {resend:?} {timeout:?} {own:?}")
         });

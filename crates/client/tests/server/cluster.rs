@@ -383,6 +383,68 @@ async fn commands_that_concern_several_nodes_are_taken_apart() {
 }
 
 #[tokio::test]
+async fn watched_keys_durable_writes_and_cached_reads_are_where_their_keys_are() {
+    let nodes = Nodes::start(3, 3).await;
+    let client = nodes.client().await;
+    let durable = client.durable(1, Duration::from_secs(2)).unwrap();
+    let cache = client.cache().await.unwrap();
+    for n in 0..12 {
+        let key = format!("{{{n}}}");
+        let own = client.dedicated_for(&key).unwrap();
+        own.cmd("WATCH").arg(&key).run().await.unwrap();
+        client.cmd("SET").arg(&key).arg("another's").run().await.unwrap();
+        let mut mine = own.transaction();
+        mine.cmd("SET").arg(&key).arg("mine");
+        assert!(mine.exec::<Option<Vec<String>>>().await.unwrap().is_none(), "{key} was changed");
+
+        durable.cmd("SET").arg(&key).arg("safe").run().await.unwrap();
+        let got: String = cache.cmd("GET").arg(&key).await.unwrap();
+        assert_eq!(got, "safe");
+        client.cmd("SET").arg(&key).arg("new").run().await.unwrap();
+        wait_until("the cache forgets it", async || {
+            cache.cmd::<String>("GET").arg(&key).await.unwrap() == "new"
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn sharded_channels_are_heard_where_they_are_also_after_they_moved() {
+    let nodes = Nodes::start(3, 0).await;
+    let client = nodes.client().await;
+    if client.cmd::<()>("SPUBLISH").arg("probe").arg("x").await.is_err() {
+        return; // before Redis 7.0
+    }
+    let names: Vec<String> = (0..9).map(|n| format!("shard:{n}")).collect();
+    let mut messages = client.ssubscribe(names.clone()).await.unwrap();
+    for name in &names {
+        client.cmd("SPUBLISH").arg(name).arg("1").run().await.unwrap();
+    }
+    let mut heard = Vec::new();
+    for _ in &names {
+        heard.push(message(&mut messages).await);
+    }
+    heard.sort();
+    assert_eq!(heard, names);
+    let from = nodes.owner_of(&names[0]).await;
+    move_slot(&nodes, &names[0], from, (from + 1) % 3).await;
+    wait_until("it is heard again", async || {
+        client.cmd::<u32>("SPUBLISH").arg(&names[0]).arg("2").await.unwrap() == 1
+    })
+    .await;
+    assert_eq!(message(&mut messages).await, names[0]);
+}
+
+async fn message(messages: &mut redial::Subscription) -> String {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(5), messages.next()).await;
+        if let redial::Received::Message(message) = next.expect("a message").unwrap() {
+            return String::from_utf8(message.channel.to_vec()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_cluster_is_said() {
     let alone = Server::start(&[]);
     let (one, other) = tokio::join!(Nodes::start(1, 0), Nodes::start(1, 0));

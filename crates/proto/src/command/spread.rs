@@ -133,7 +133,7 @@ pub fn gather(merge: Merge, replies: &[(Vec<usize>, Frame)]) -> Result<Frame, St
         Merge::First => {
             let is_nil = |frame: &&Frame| matches!(frame.value(), Value::Null);
             let (nil, found): (Vec<_>, Vec<_>) = frames.partition(is_nil);
-            found.first().or(nil.first()).map(|frame| (*frame).clone())
+            found.first().or_else(|| nil.first()).map(|frame| (*frame).clone())
         }
         Merge::Concat => {
             let mut all = Vec::new();

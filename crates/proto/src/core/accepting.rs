@@ -81,8 +81,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let template = self.entry(Class::default(), T::default(), options);
         let writes =
             self.config.read_only && commands.clone().any(|(_, class, _)| !class.is(Class::READ));
-        let together = options.on.is_some() || self.topology.is_single();
-        let link = link_at(&mut self.links, &self.places, NodeId::default(), options.on);
+        let is_one = options.on.is_some() && !self.is_group(options.on);
+        let together = is_one || self.topology.is_single();
+        let node = options.on.and_then(|on| self.links.iter().find(|link| link.id == on.link()));
+        let node = node.map(|link| link.node).unwrap_or_default();
+        let link = link_at(&mut self.links, &self.places, node, options.on);
         if let Some(link) = link.filter(|_| together && !self.quitting && !writes)
             && let Some((base, in_flight)) = link.write_run(&template, encoded)
         {
@@ -142,8 +145,16 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     ///
     /// # Errors
     /// The client was ended.
-    pub fn open_dedicated(&mut self) -> Result<OpenedId, Error> {
-        self.open(Purpose::Dedicated)
+    pub fn open_dedicated(&mut self, key: Option<&[u8]>) -> Result<OpenedId, Error> {
+        let node = match key {
+            None => NodeId::default(),
+            Some(key) => {
+                let mut command = Command::new("WATCH");
+                command.push_arg(key);
+                self.topology.route(Body::Command(&command))?
+            }
+        };
+        self.open_at(Purpose::Dedicated, node)
     }
 
     /// Opens a link whose writes are answered when so many replicas have them, or fail with [`ErrorKind::NotDurable`] after `within`. Requests name it in
@@ -180,20 +191,33 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     }
 
     fn open(&mut self, purpose: Purpose) -> Result<OpenedId, Error> {
+        self.open_at(purpose, NodeId::default())
+    }
+
+    fn open_at(&mut self, purpose: Purpose, node: NodeId) -> Result<OpenedId, Error> {
         if self.quitting || self.links.first().is_none_or(Link::has_ended) {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        let at = self.add_link(purpose, NodeId::default());
-        let id = self.links.get(at).and_then(|link| OpenedId::of(link.id));
+        let at = self.add_link(purpose, node);
+        let link = self.links.get_mut(at);
+        let id = link.and_then(|link| {
+            let id = OpenedId::of(link.id);
+            link.group = id.filter(|_| purpose.goes_everywhere());
+            id
+        });
         id.ok_or_else(|| Error::invalid("there are no numbers left for connections"))
     }
 
     /// Closes a link that was opened; what waits and what is in flight on it fails.
     pub fn close(&mut self, id: OpenedId) {
         self.drain_reading();
-        self.with_link(id.link(), |link, cx| link.end(cx, "closed by its owner"));
-        self.links.retain(|link| link.id != id.link());
+        let is_its = |link: &Link<T>| link.id == id.link() || link.group == Some(id);
+        let mut cx = context!(self);
+        for link in self.links.iter_mut().filter(|link| is_its(link)) {
+            link.end(&mut cx, "closed by its owner");
+        }
+        self.links.retain(|link| !is_its(link));
         self.reindex();
         self.settle();
     }
@@ -240,11 +264,24 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.accept_at(entry, body, node, options.on)
     }
 
+    /// True if what was opened is several links.
+    fn is_group(&self, on: Option<OpenedId>) -> bool {
+        on.is_some() && self.links.iter().any(|link| link.group == on)
+    }
+
     /// The node that takes this; of an opened link, its own.
     #[inline]
     fn node_for(&self, body: Body<'_>, options: &RequestOptions) -> Result<NodeId, Error> {
         match options {
-            RequestOptions { on: Some(_), .. } => Ok(NodeId::default()),
+            RequestOptions { on: Some(on), .. } => {
+                let opened = self.links.iter().find(|link| link.id == on.link());
+                match opened {
+                    Some(link) if link.group.is_none() || self.topology.is_single() => {
+                        Ok(link.node)
+                    }
+                    _ => self.topology.route(body),
+                }
+            }
             RequestOptions { to: Some(PartId(node)), .. } => Ok(NodeId(*node)),
             _ => self.topology.route(body),
         }
@@ -261,6 +298,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         if self.quitting {
             let text = "the client is ending (`quit`); call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+        }
+        if let Some(on) = on
+            && self.links.iter().any(|link| link.group == Some(on))
+        {
+            self.member(on, node);
         }
         let Some(link) = link_at(&mut self.links, &self.places, node, on) else {
             return Err(no_link(on));
@@ -342,7 +384,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
 /// The shared link of a node (of node 0 where there is none), or an opened one.
 #[inline]
-fn link_at<'a, T>(
+fn link_at<'a, T: Copy + Default>(
     links: &'a mut [Link<T>],
     places: &[u32],
     node: NodeId,
@@ -350,7 +392,10 @@ fn link_at<'a, T>(
 ) -> Option<&'a mut Link<T>> {
     match on {
         None => links.get_mut(places.get(node.0 as usize).map_or(0, |at| *at as usize)),
-        Some(on) => links.iter_mut().find(|link| link.id == on.link()),
+        Some(on) => links.iter_mut().find(|link| {
+            let is_its = link.id == on.link() || link.group == Some(on);
+            is_its && link.node == node && !link.is_dissolving()
+        }),
     }
 }
 

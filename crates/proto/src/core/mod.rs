@@ -186,20 +186,41 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             let text = "the client was ended; call `connect()` to start it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
-        self.with_subscriber(wanted, |link, cx| link.subscribe(cx, kind, channel, wanted));
+        let node = self.node_of_channel(kind, channel);
+        if !wanted && !self.topology.is_single() {
+            // It may have been asked for where its shard was before.
+            let mut cx = context!(self);
+            for link in self.links.iter_mut().filter(|link| link.purpose == Purpose::Subscriber) {
+                link.subscribe(&mut cx, kind, channel, false);
+            }
+            return Ok(());
+        }
+        self.with_subscriber(node, wanted, |link, cx| link.subscribe(cx, kind, channel, wanted));
         Ok(())
+    }
+
+    /// Sharded channels are heard where their slot is, others everywhere.
+    fn node_of_channel(&self, kind: SubscriptionKind, channel: &[u8]) -> NodeId {
+        if kind != SubscriptionKind::Shard {
+            return NodeId::default();
+        }
+        let mut publish = Command::new("SPUBLISH");
+        publish.push_arg(channel);
+        self.topology.route(Body::Command(&publish)).unwrap_or_default()
     }
 
     /// The link for subscriptions; made, or made to dial again, where it is `needed`.
     fn with_subscriber(
         &mut self,
+        node: NodeId,
         needed: bool,
         act: impl FnOnce(&mut Link<T>, &mut Context<'_, T>),
     ) {
-        let at = self.links.iter().position(|link| link.purpose == Purpose::Subscriber);
+        let is_its = |link: &Link<T>| link.purpose == Purpose::Subscriber && link.node == node;
+        let at = self.links.iter().position(is_its);
         let at = match at {
             Some(at) => at,
-            None if needed => self.add_link(Purpose::Subscriber, NodeId::default()),
+            None if needed => self.add_link(Purpose::Subscriber, node),
             None => return,
         };
         let mut cx = context!(self);
@@ -214,7 +235,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     /// Listens to what Azure announces.
     fn watch_azure(&mut self) {
         if !self.quitting && self.links.first().is_some_and(|link| !link.has_ended()) {
-            self.with_subscriber(true, Link::watch_azure);
+            self.with_subscriber(NodeId::default(), true, Link::watch_azure);
         }
     }
 
@@ -440,6 +461,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Notice::State { node, state } => self.signal(Signal::State(node, state)),
             Notice::Told { node, question, reply } => self.on_told(node, question, &reply),
             Notice::Heard { node, frame } => self.signal(Signal::Heard(node, &frame)),
+            Notice::Resubscribe { node, channel, text } => self.resubscribe(node, &channel, &text),
             Notice::Listens { node } => self.signal(Signal::Listens(node)),
             Notice::Inquire { link, node, client_id, run_id } => {
                 let at = self.at(node);

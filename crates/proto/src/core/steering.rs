@@ -7,9 +7,10 @@ use crate::command::{Body, Class};
 use crate::connection::backlog::Owner;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
+use crate::ids::OpenedId;
 use crate::link::context::Context;
 use crate::link::detours::{Arrivals, Detour, Why};
-use crate::link::{Link, Purpose};
+use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::Output;
 use crate::time::Time;
 use crate::topology::{NodeId, Order, Question, Signal};
@@ -42,10 +43,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 Order::Forget(node) => self.forget(node),
                 Order::Lead(node) => self.lead(node),
                 Order::Dissolve(node) => {
-                    if let Some(link) = self.shared(node) {
-                        let waiting = link.dissolve();
-                        self.detours.extend(waiting);
+                    for link in self.links.iter_mut().filter(|link| link.node == node) {
+                        if link.purpose == Purpose::Shared || link.group.is_some() {
+                            self.detours.extend(link.dissolve());
+                        }
                     }
+                    self.reindex();
                 }
                 Order::Sort(node) => {
                     if let Some(link) = self.shared(node) {
@@ -125,12 +128,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     /// Sends requests on that left their links.
     pub(super) fn run_detours(&mut self) {
         while !self.detours.is_empty() {
-            let mut arrivals: Vec<(NodeId, Arrivals<T>)> = Vec::new();
+            let mut arrivals: Vec<(usize, Arrivals<T>)> = Vec::new();
             for detour in std::mem::take(&mut self.detours) {
                 self.on_detour(detour, &mut arrivals);
             }
-            for (node, arrivals) in arrivals {
-                let at = self.at(node);
+            for (at, arrivals) in arrivals {
                 let mut cx = context!(self);
                 if let Some(link) = self.links.get_mut(at) {
                     link.take_in(&mut cx, arrivals);
@@ -140,7 +142,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.end_dissolved();
     }
 
-    fn on_detour(&mut self, mut detour: Detour<T>, arrivals: &mut Vec<(NodeId, Arrivals<T>)>) {
+    fn on_detour(&mut self, mut detour: Detour<T>, arrivals: &mut Vec<(usize, Arrivals<T>)>) {
         let (node, is_once) = match &detour.why {
             Why::Later(at) => return self.later.push((*at, detour)),
             Why::Sorted => (self.topology.route(Body::Encoded(&detour.body)), false),
@@ -167,16 +169,48 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             }
             return self.place_blocked();
         }
-        // A node that has no link is served by that of node 0.
-        let node = self.links.get(self.at(node)).map_or(node, |link| link.node);
-        match arrivals.iter_mut().find(|(its, _)| *its == node) {
+        let at = match detour.group {
+            Some(group) => self.member(group, node),
+            None => self.at(node),
+        };
+        match arrivals.iter_mut().find(|(its, _)| *its == at) {
             Some((_, arrivals)) => arrivals.push(&detour, is_once),
             None => {
                 let mut first = Arrivals::default();
                 first.push(&detour, is_once);
-                arrivals.push((node, first));
+                arrivals.push((at, first));
             }
         }
+    }
+
+    /// The link of an opened group to a node; made if there is none.
+    pub(super) fn member(&mut self, group: OpenedId, node: NodeId) -> usize {
+        let is_its = |link: &Link<T>| {
+            link.group == Some(group) && link.node == node && !link.is_dissolving()
+        };
+        if let Some(at) = self.links.iter().position(is_its) {
+            return at;
+        }
+        let first = self.links.iter().find(|link| link.id == group.link());
+        let (purpose, asks) =
+            first.map_or((Purpose::Durable, None), |link| (link.purpose, link.durability()));
+        let at = self.add_link(purpose, node);
+        if let Some(link) = self.links.get_mut(at) {
+            link.group = Some(group);
+            if let Some((replicas, within)) = asks {
+                link.make_durable(replicas, within);
+            }
+        }
+        at
+    }
+
+    /// Asks for a sharded channel where a server says that it is.
+    pub(super) fn resubscribe(&mut self, from: NodeId, channel: &[u8], text: &str) {
+        if let Some(to) = crate::conclude::redirect_of(text) {
+            self.topology.redirect(self.now, &mut self.rng, from, &to);
+            self.follow();
+        }
+        let _ = self.subscribe(SubscriptionKind::Shard, channel, true);
     }
 
     fn refuse(&mut self, detour: &Detour<T>, error: &Error) {

@@ -50,6 +50,8 @@ pub(crate) enum Notice {
     Told { node: NodeId, question: Question, reply: Result<Frame, String> },
     /// A message that the topology listens to.
     Heard { node: NodeId, frame: Frame },
+    /// A sharded channel is to be asked for where the server says.
+    Resubscribe { node: NodeId, channel: Vec<u8>, text: String },
     /// A link of questions has a connection from now on.
     Listens { node: NodeId },
     /// Is this still the server that leads?

@@ -11,6 +11,7 @@ use super::timers::Timer;
 use crate::command::{Body, Class};
 use crate::connection::backlog::{Backlog, Entry};
 use crate::error::ErrorKind;
+use crate::ids::OpenedId;
 use crate::time::Time;
 use crate::topology::{NodeId, Redirect};
 
@@ -26,6 +27,8 @@ pub(crate) struct Detour<T> {
     /// Of a transaction: its commands, MULTI and EXEC included.
     pub(crate) commands: Option<u32>,
     pub(crate) from: NodeId,
+    /// Of an opened link.
+    pub(crate) group: Option<OpenedId>,
     pub(crate) why: Why,
 }
 
@@ -80,7 +83,8 @@ impl<T: Copy + Default> Link<T> {
         let Some(conn) = self.current.as_mut() else { return };
         let body = take_body(&mut conn.in_flight, &mut entry, from);
         let commands = self.transactions.commands_of(entry.seq);
-        cx.detours.push(Detour { entry, body, commands, from: self.node, why });
+        let (from, group) = (self.node, self.group);
+        cx.detours.push(Detour { entry, body, commands, from, group, why });
     }
 
     /// Takes in what has left other links, or this one: each at its place in the order of acceptance. They were admitted before.
@@ -103,7 +107,8 @@ impl<T: Copy + Default> Link<T> {
     /// Takes out everything that waits.
     pub(crate) fn take_waiting(&mut self) -> Vec<Detour<T>> {
         let mut waiting = std::mem::take(&mut self.queue);
-        let (node, mut detours) = (self.node, Vec::with_capacity(waiting.waiting()));
+        let (node, group) = (self.node, self.group);
+        let mut detours = Vec::with_capacity(waiting.waiting());
         loop {
             let from = waiting.first_offset();
             let Some(mut entry) = waiting.pop_front() else { return detours };
@@ -112,7 +117,7 @@ impl<T: Copy + Default> Link<T> {
             }
             let body = take_body(&mut waiting, &mut entry, from);
             let commands = self.transactions.commands_of(entry.seq);
-            detours.push(Detour { entry, body, commands, from: node, why: Why::Sorted });
+            detours.push(Detour { entry, body, commands, from: node, group, why: Why::Sorted });
         }
     }
 }

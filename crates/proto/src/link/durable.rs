@@ -55,6 +55,11 @@ impl<T: Copy + Default> Link<T> {
         self.durable = Some(Box::new(Durable { replicas, within, held: Vec::new() }));
     }
 
+    /// What it asks for.
+    pub(crate) fn durability(&self) -> Option<(u32, Duration)> {
+        self.durable.as_ref().map(|durable| (durable.replicas, durable.within))
+    }
+
     /// Before what is new is handed over: asks for its confirmation, if there is a write in it.
     pub(super) fn ask_for_confirmation(&mut self, cx: &mut Context<'_, T>) {
         let (Some(durable), Some(conn)) = (&self.durable, &self.current) else { return };

@@ -63,7 +63,7 @@ use crate::connection::identity::{Lineage, Server};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
-use crate::ids::{ConnId, LinkId};
+use crate::ids::{ConnId, LinkId, OpenedId};
 use crate::time::Time;
 use crate::topology::NodeId;
 
@@ -98,6 +98,11 @@ impl Purpose {
     /// True if such a link is there to hear what its server says by itself: from one that leads no more it would hear too little, and never know.
     pub(crate) const fn listens(self) -> bool {
         matches!(self, Self::Subscriber | Self::Tracking | Self::Monitor)
+    }
+
+    /// True if what is opened for this purpose goes wherever a caller's keys lead; the rest stays with one node.
+    pub(crate) const fn goes_everywhere(self) -> bool {
+        matches!(self, Self::Durable | Self::Tracking)
     }
 
     /// True if a command of this class keeps such a link's connection until something happens on the server.
@@ -150,6 +155,8 @@ pub(crate) struct Link<T> {
     pub(crate) id: LinkId,
     pub(crate) purpose: Purpose,
     pub(crate) node: NodeId,
+    /// The opened link that it is a part of: what was opened for a caller reaches every node that the caller's keys lead to.
+    pub(crate) group: Option<OpenedId>,
     /// Where its node is reached, once that is known.
     endpoint: Option<Endpoint>,
     state: State,
@@ -212,6 +219,7 @@ impl<T: Copy + Default> Link<T> {
             id,
             purpose,
             node,
+            group: None,
             endpoint,
             state: State::Wait,
             mode: Mode::Ended,
@@ -245,6 +253,11 @@ impl<T: Copy + Default> Link<T> {
             served_from: None,
             is_dissolving: false,
         }
+    }
+
+    /// Under which number the world outside knows it.
+    pub(super) fn known_as(&self) -> LinkId {
+        self.group.map_or(self.id, OpenedId::link)
     }
 
     pub(crate) const fn state(&self) -> State {

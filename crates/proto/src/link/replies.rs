@@ -77,7 +77,7 @@ impl<T: Copy + Default> Link<T> {
 
     fn on_frame(&mut self, cx: &mut Context<'_, T>, frame: Frame) -> Option<Answer<T>> {
         if self.purpose == Purpose::Monitor && is_monitor_line(&frame) {
-            cx.outputs.push_back(Output::Push { link: self.id, frame });
+            cx.outputs.push_back(Output::Push { link: self.known_as(), frame });
             return None;
         }
         if frame.is_push() || self.purpose == Purpose::Subscriber {
@@ -97,7 +97,7 @@ impl<T: Copy + Default> Link<T> {
                     return None;
                 }
                 Heard::Message => {
-                    cx.outputs.push_back(Output::Push { link: self.id, frame });
+                    cx.outputs.push_back(Output::Push { link: self.known_as(), frame });
                     return None;
                 }
                 Heard::Confirmed => {
@@ -303,7 +303,8 @@ impl<T: Copy + Default> Link<T> {
 
     /// True if there are other nodes that may take the request.
     fn sends_on(&self, cx: &Context<'_, T>, entry: &Entry<T>) -> bool {
-        let may_leave = matches!(self.purpose, Purpose::Shared | Purpose::Blocking);
+        let may_leave = matches!(self.purpose, Purpose::Shared | Purpose::Blocking)
+            || self.purpose.goes_everywhere();
         may_leave && !cx.topology.is_single() && entry.meta.owner == Owner::Caller
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redial_resp::{Command, Frame, Value};
 
-use super::context::Context;
+use super::context::{Context, Notice};
 use super::timers::Timer;
 use super::{Link, Purpose};
 use crate::connection::backlog::Owner;
@@ -150,6 +150,13 @@ impl Subscriptions {
         command
     }
 
+    /// What the program hears.
+    fn confirmed_topics(&self) -> Vec<Topic> {
+        let is_heard = |standing: &Standing| standing.is_confirmed && standing.is_wanted;
+        let heard = self.topics.iter().filter(|(_, standing)| is_heard(standing));
+        heard.map(|(topic, _)| topic.clone()).collect()
+    }
+
     /// The connection is gone. True if the program heard anything on it.
     pub(super) fn on_lost(&mut self) -> bool {
         self.asked.clear();
@@ -195,6 +202,16 @@ impl Subscriptions {
         let standing = self.topics.remove(&topic)?;
         self.watches &= !standing.is_watched;
         standing.is_wanted.then_some(topic)
+    }
+
+    /// The server has not the shard that the oldest question is about: its channel goes elsewhere.
+    fn sent_on(&mut self) -> Option<Vec<u8>> {
+        if self.asked.front().is_none_or(|((kind, _), _)| *kind != SubscriptionKind::Shard) {
+            return None;
+        }
+        let (topic, _) = self.answered()?;
+        let standing = self.topics.remove(&topic)?;
+        standing.is_wanted.then_some(topic.1)
     }
 
     /// The server refused the oldest question for now.
@@ -331,8 +348,16 @@ impl<T: Copy + Default> Link<T> {
     /// The connection that carried the subscriptions is gone; `since` is when it was last heard.
     pub(super) fn on_subscriptions_lost(&mut self, cx: &mut Context<'_, T>, since: Time) {
         self.timers.stop(Timer::Subscribe);
-        if self.subscriptions.on_lost() {
-            self.on_change(cx, SubscriptionChange::Interrupted { since });
+        let confirmed = self.subscriptions.confirmed_topics();
+        if !self.subscriptions.on_lost() {
+            return;
+        }
+        if self.purpose != Purpose::Subscriber || cx.topology.is_single() {
+            return self.on_change(cx, SubscriptionChange::Interrupted { since });
+        }
+        // Those of other nodes go on.
+        for (kind, channel) in confirmed {
+            self.on_change(cx, SubscriptionChange::Withdrawn { kind, channel });
         }
     }
 
@@ -344,6 +369,13 @@ impl<T: Copy + Default> Link<T> {
             }
             return;
         };
+        if error.code() == "MOVED"
+            && !cx.topology.is_single()
+            && let Some(channel) = self.subscriptions.sent_on()
+        {
+            let text = error.to_string();
+            return cx.notices.push(Notice::Resubscribe { node: self.node, channel, text });
+        }
         if matches!(error.code(), "ERR" | "MOVED" | "NOAUTH" | "NOPERM") {
             let text = error.to_string();
             let watched = self.subscriptions.watches;
@@ -391,7 +423,7 @@ impl<T: Copy + Default> Link<T> {
         if self.purpose == Purpose::Discovery {
             return;
         }
-        cx.outputs.push_back(Output::Subscription { link: self.id, change });
+        cx.outputs.push_back(Output::Subscription { link: self.known_as(), change });
     }
 }
 

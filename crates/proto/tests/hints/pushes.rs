@@ -50,7 +50,7 @@ fn neither_resp2_nor_one_who_does_not_want_it_asks_for_announcements() {
 fn connections_that_can_not_be_moved_do_not_ask() {
     let mut world = World::new(&[("a:1", primary("a"))]);
     world.subscribe(b"channel", true);
-    world.core.open_dedicated().unwrap();
+    world.core.open_dedicated(None).unwrap();
     world.run_for(100);
     assert_eq!((world.connections("a:1"), asked(&world).len()), (3, 1));
 }
