@@ -2,7 +2,8 @@
 """Runs the drills and prints the tables of docs/drills.md: redial's medians of several runs, and one run of each other client.
 
     drills/table.py target/release/redial [--runs 3] [--peers ioredis,redis-rs,fred,rustis] [--drills power-off,kill] [--json FILE]
-    drills/table.py --from FILE          prints the tables of an earlier run again
+    drills/table.py target/release/redial --many [--runs 3] …            Sentinel, Cluster and the like: every client as often, side by side
+    drills/table.py [--many] --from FILE     prints the tables of an earlier run again
 """
 
 import argparse
@@ -25,6 +26,18 @@ DRILLS = [
     ("slow", ["--variant", "upload", "--rtt", "20ms"]),
     ("replies-lost", []),
     ("half-dead-dial", []),
+]
+MANY = [
+    ("host-back-without-state", []),
+    ("dns-switch", []),
+    ("sentinel", []),
+    ("sentinel-lies", []),
+    ("cluster-power-off", []),
+    ("cluster-failover", []),
+    ("cluster-partition", []),
+    ("cluster-reshard", []),
+    ("storm", ["--variant", "restart"]),
+    ("storm", ["--variant", "slow"]),
 ]
 COLUMNS = ["never_settled", "applied_twice", "failed_but_applied", "acked_but_lost"]
 
@@ -84,32 +97,97 @@ def tables(runs):
             print(f"| {name} | {' | '.join(cells)} |")
 
 
+def median(values):
+    """Of what came to pass in more than half of the runs; None if it did not."""
+    ordered = sorted(values, key=lambda value: float("inf") if value is None else value)
+    return ordered[len(ordered) // 2]
+
+
+def each(reports, value):
+    return "/".join(value(r) for r in reports)
+
+
+def many_row(name, client, reports):
+    """One drill of one client, as often as it was run."""
+    if any("error" in r for r in reports):
+        return [name, client, "–", *[""] * 6, each(reports, lambda r: r.get("error", "ran"))]
+    if all(r["verdict"] == "unable" for r in reports):
+        return [name, client, "not able", *[""] * 6, reports[0]["reasons"][0]]
+    first = "–"
+    if any(r["switches"] for r in reports):
+        found = median([r["recovery_ms"] for r in reports])
+        first = "never" if found is None else ms(found)
+        first += " (" + ", ".join("never" if r["recovery_ms"] is None else ms(r["recovery_ms"]) for r in reports) + ")"
+    others = "–"
+    if reports[0].get("other_slots"):
+        failed = each(reports, lambda r: str(r["other_slots"]["errors"]))
+        others = f"{failed} · {ms(median([r['other_slots']['longest_stall_ms'] for r in reports]))}"
+    passed = sum(r["verdict"] == "pass" for r in reports)
+    counts = [each(reports, lambda r, c=c: str(r[c])) for c in COLUMNS]
+    errors = each(reports, lambda r: str(r["errors"]["total"]))
+    return [name, client, first, *counts, errors, others, f"{passed} of {len(reports)}"]
+
+
+def many(runs):
+    print("| drill | client | recovery: median (each run) | never settled | applied twice | failed but applied | acknowledged but lost | errors | other slots: errors · stall | pass |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, clients in runs.items():
+        if not name.startswith("storm"):
+            for client, reports in clients.items():
+                print(f"| {' | '.join(many_row(name, client, reports))} |")
+    storms = {name: clients for name, clients in runs.items() if name.startswith("storm")}
+    if storms:
+        print("\n| storm | client | all back after | connects a client | in the worst second | handshakes a client | in the worst second | errors | never settled | pass |")
+        print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, clients in storms.items():
+        for client, reports in clients.items():
+            done = [r for r in reports if r.get("storm")]
+            if not done:
+                print(f"| {name} | {client} | {reports[0].get('error', 'not able')} |" + " |" * 7)
+                continue
+            back = median([r["all_recovered_ms"] for r in done])
+            cells = ["–" if not done[0]["switches"] else "never" if back is None else ms(back)]
+            for field, form in [
+                ("connects_per_client", "{:.2f}"),
+                ("peak_connects_per_second", "{}"),
+                ("handshakes_per_client", "{:.2f}"),
+                ("peak_handshakes_per_second", "{}"),
+            ]:
+                cells.append(form.format(median([r["storm"][field] for r in done])))
+            cells.append(each(done, lambda r: str(r["errors"]["total"])))
+            cells.append(each(done, lambda r: str(r["never_settled"])))
+            cells.append(f"{sum(r['verdict'] == 'pass' for r in done)} of {len(reports)}")
+            print(f"| {name} | {client} | {' | '.join(cells)} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary", nargs="?")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peers", default="ioredis,redis-rs,fred,rustis")
     parser.add_argument("--drills", default="")
+    parser.add_argument("--many", action="store_true")
     parser.add_argument("--json", default="")
     parser.add_argument("--from", dest="earlier", default="")
     options = parser.parse_args()
     if options.earlier:
         with open(options.earlier, encoding="utf-8") as file:
-            return tables(json.load(file))
+            return (many if options.many else tables)(json.load(file))
     wanted = [name for name in options.drills.split(",") if name]
     runs = {}
-    for drill, extra in DRILLS:
+    for drill, extra in MANY if options.many else DRILLS:
         if wanted and drill not in wanted:
             continue
         clients = {"redial": [run(options.binary, drill, extra, "redial", "15") for _ in range(options.runs)]}
         for peer in filter(None, options.peers.split(",")):
-            clients[peer.rsplit("/", 1)[-1]] = [run(options.binary, drill, extra, peer, "15")]
+            times = options.runs if options.many else 1
+            clients[peer.rsplit("/", 1)[-1]] = [run(options.binary, drill, extra, peer, "15") for _ in range(times)]
         runs[title(drill, extra)] = clients
         print(title(drill, extra), "done", file=sys.stderr)
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(runs, file)
-    tables(runs)
+    (many if options.many else tables)(runs)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,21 @@ fn redial_carries_on_through_a_demotion_and_the_report_has_its_fields() {
 }
 
 #[test]
+fn callers_of_other_slots_are_judged_apart_and_nothing_is_lost_in_a_clusters_failover() {
+    let args = ["cluster-failover", "--seconds", "6", "--json"];
+    let Some(output) = drill(&args) else { return };
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["endpoint"], "cluster", "{report:#}");
+    assert_eq!(report["other_slots"]["errors"], 0, "{report:#}");
+    let others = report["other_slots"]["callers"].as_u64().unwrap();
+    assert!((20..50).contains(&others), "some callers are those of the first primary: {others}");
+    for never in ["never_settled", "applied_twice", "failed_but_applied", "acked_but_lost"] {
+        assert_eq!(report[never], 0, "{never}: {report:#}");
+    }
+    assert!(report["recovery_ms"].is_f64(), "{report:#}");
+}
+
+#[test]
 fn a_program_of_ones_own_is_seen_to_stop_and_come_back() {
     // A client as simple as can be: one connection for each command.
     let script = "host=${REDIS_URL#redis://}; host=${host%:*}\n\

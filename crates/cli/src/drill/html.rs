@@ -371,6 +371,30 @@ fn details(page: &mut String, report: &ClientReport) {
         }
         page.push_str("</table>");
     }
+    if let Some(others) = &report.other_slots {
+        let _ = write!(
+            page,
+            "<p>The {} callers of other slots had {} errors; those of one primary stood still for {} at \
+             most, a command of theirs took {}.</p>",
+            others.callers,
+            others.errors,
+            human(others.longest_stall_ms),
+            human(others.longest_command_ms)
+        );
+    }
+    if let Some(storm) = &report.storm {
+        let _ = write!(
+            page,
+            "<p>{} clients in {} processes connected {} times, {} in the worst second, with {} handshakes, \
+             {} in the worst second.</p>",
+            storm.clients,
+            storm.processes,
+            storm.connects,
+            storm.peak_connects_per_second,
+            storm.handshakes,
+            storm.peak_handshakes_per_second
+        );
+    }
     if let Some(listened) = &report.listened {
         let _ = write!(
             page,

@@ -228,3 +228,21 @@ fn packets_to_nowhere_are_dropped() {
     assert_eq!(world.ends(), []);
     assert_eq!(world.switch.stats().vanished_syns, 2);
 }
+
+#[test]
+fn hosts_that_are_split_reach_their_own_side_and_the_client_both() {
+    let mut world = World::new();
+    let hosts: Vec<HostId> = HostId::range(0, 4);
+    let between = |world: &mut World, from: HostId, to: HostId| {
+        let bytes = tcp((from.ip(), 40_000), (to.ip(), 6379), Flags::SYN, (1, 0), "");
+        world.switch.handle_packet(world.now, End::Host(from), &bytes);
+        world.ends() == [End::Host(to)]
+    };
+    assert!(between(&mut world, hosts[0], hosts[3]));
+    world.switch.split(&[hosts[0], hosts[2]]);
+    assert!(between(&mut world, hosts[0], hosts[2]) && between(&mut world, hosts[3], hosts[1]));
+    assert!(!between(&mut world, hosts[0], hosts[1]) && !between(&mut world, hosts[3], hosts[2]));
+    world.establish(1000);
+    world.switch.split(&[]);
+    assert!(between(&mut world, hosts[0], hosts[1]));
+}
