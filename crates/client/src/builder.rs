@@ -13,6 +13,7 @@ use redial_proto::{
 use crate::client::Client;
 use crate::credentials::{CredentialsProvider, Provider};
 use crate::error::{CoreErrorKind, Error};
+use crate::key_prefix::KeyPrefix;
 use crate::policy::Policy;
 use crate::retry::RetryStrategy;
 #[cfg(feature = "tls")]
@@ -28,6 +29,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub struct Builder {
     config: Config,
     policy: Policy,
+    key_prefix: Option<KeyPrefix>,
 }
 
 impl Builder {
@@ -84,7 +86,7 @@ impl Builder {
     }
 
     fn with_config(config: Config) -> Self {
-        Self { config, policy: Policy::default() }
+        Self { config, policy: Policy::default(), key_prefix: None }
     }
 
     /// Secures connections with TLS. Default: with [`TlsConfig::new`] where the URL says `rediss://`, else none. Not for unix sockets.
@@ -123,6 +125,20 @@ impl Builder {
     /// The database to select. Default: that of the URL, or 0.
     pub const fn database(mut self, database: u32) -> Self {
         self.config.session.database = database;
+        self
+    }
+
+    /// Puts this in front of every key of every command, by the places that servers tell keys to have: `app:` makes `client.get("name")` read `app:name`. Also in pipelines,
+    /// transactions, `KEYS` of scripts and functions, [`Client::consumer_group`], [`Client::cache`] and what [`Cmd::once`](crate::Cmd::once) keeps. Default: nothing.
+    ///
+    /// A help against mixing up keys, not a guard; rights are a matter of the server's ACL (`~app:*`). What is not a key in a key's place stays as it is: channels (as in ioredis), patterns
+    /// of `KEYS` and `SCAN`, and replies that name keys (`KEYS`, `RANDOMKEY`, `BLPOP`, `XREAD`), which have the prefix as the server has it. But [`Client::scan_all`] looks only at
+    /// keys with the prefix, and gives them without it. `FLUSHDB` and `DBSIZE` know no prefix.
+    ///
+    /// A command whose keys can't be told (`SORT` and `MIGRATE`, those of modules that redial does not know) fails with [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest): write the prefix
+    /// yourself, and send it with [`Cmd::send_as_is`](crate::Cmd::send_as_is).
+    pub fn key_prefix(mut self, prefix: impl AsRef<[u8]>) -> Self {
+        self.key_prefix = KeyPrefix::new(prefix.as_ref());
         self
     }
 
@@ -274,7 +290,7 @@ impl Builder {
         Err(redial_proto::Error::new(CoreErrorKind::Unreachable, Delivery::NotSent, text).into())
     }
 
-    pub(crate) fn into_parts(self) -> (Config, Policy) {
-        (self.config, self.policy)
+    pub(crate) fn into_parts(self) -> (Config, Policy, Option<KeyPrefix>) {
+        (self.config, self.policy, self.key_prefix)
     }
 }

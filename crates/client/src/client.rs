@@ -1,5 +1,6 @@
 //! The handle that programs hold.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::durable::Durable;
 use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
 use crate::group::JoinGroup;
+use crate::key_prefix::KeyPrefix;
 use crate::monitor::OpenMonitor;
 use crate::pipeline::Pipeline;
 use crate::pubsub::{Subscribe, ToChannels};
@@ -38,6 +40,17 @@ pub(crate) struct Handle {
     pub(crate) hub: Arc<Hub>,
     /// There may be several nodes, each with a part of the data.
     pub(crate) is_distributed: bool,
+    pub(crate) key_prefix: Option<KeyPrefix>,
+}
+
+impl Handle {
+    /// A key as the server calls it.
+    pub(crate) fn key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.key_prefix {
+            None => Cow::Borrowed(key),
+            Some(prefix) => Cow::Owned(prefix.key(key)),
+        }
+    }
 }
 
 impl Drop for Handle {
@@ -68,14 +81,18 @@ impl Client {
     }
 
     pub(crate) fn start(builder: Builder) -> Self {
-        let (config, policy) = builder.into_parts();
+        let (config, policy, key_prefix) = builder.into_parts();
         let budget = process::budget(&config.endpoint);
         let core = Core::new(config, budget, fastrand::u64(..));
         let is_distributed = !core.is_single();
         let mailbox = Mailbox::new(core);
         let hub = Arc::new(Hub::default());
-        let handle =
-            Handle { mailbox: Arc::clone(&mailbox), hub: Arc::clone(&hub), is_distributed };
+        let handle = Handle {
+            mailbox: Arc::clone(&mailbox),
+            hub: Arc::clone(&hub),
+            is_distributed,
+            key_prefix,
+        };
         let client = Self(Arc::new(handle));
         client.input(Input::Connect);
         tokio::spawn(Driver::new(mailbox, hub, policy));
@@ -98,7 +115,7 @@ impl Client {
         ScriptCall::new(Arc::clone(&self.0), script)
     }
 
-    /// All keys, as a stream (SCAN).
+    /// All keys, as a stream (SCAN); with a [`key_prefix`](Builder::key_prefix) those that have it, without it.
     pub fn scan_all<T: FromReply>(&self) -> Scan<T> {
         Scan::new(Arc::clone(&self.0), "SCAN", None)
     }

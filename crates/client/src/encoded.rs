@@ -4,6 +4,8 @@ use redial_commands::ToArg;
 use redial_proto::Class;
 use redial_resp::Command;
 
+use crate::key_prefix::KeyPrefix;
+
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
@@ -13,6 +15,8 @@ pub(crate) struct Commands {
     pub(crate) sealed: Vec<Sealed>,
     /// All of them are to be one run of bytes.
     is_transaction: bool,
+    /// What their keys get.
+    prefix: Option<KeyPrefix>,
 }
 
 /// What the last command of the run is.
@@ -52,14 +56,19 @@ impl Sealed {
 }
 
 impl Commands {
+    pub(crate) fn of_pipeline(prefix: Option<KeyPrefix>) -> Self {
+        Self { prefix, ..Self::default() }
+    }
+
     /// Those of a transaction, behind their MULTI.
-    pub(crate) fn of_transaction() -> Self {
-        Self { is_transaction: true, ..Self::default() }
+    pub(crate) fn of_transaction(prefix: Option<KeyPrefix>) -> Self {
+        Self { is_transaction: true, prefix, ..Self::default() }
     }
 
     /// All of them, leaving none.
     pub(crate) fn take(&mut self) -> Self {
-        let empty = Self { is_transaction: self.is_transaction, ..Self::default() };
+        let (is_transaction, prefix) = (self.is_transaction, self.prefix.clone());
+        let empty = Self { is_transaction, prefix, ..Self::default() };
         std::mem::replace(self, empty)
     }
 
@@ -116,7 +125,7 @@ impl Commands {
             Last::Sealed => {}
             Last::Draft => drop(command.take_last()),
             Last::Open => {
-                let sealed = seal(command, self.is_transaction);
+                let sealed = seal(command, self.is_transaction, self.prefix.as_ref());
                 self.sealed.push(sealed);
             }
         }
@@ -147,8 +156,9 @@ impl Commands {
 }
 
 /// Completes the last command of a run; what can't stay there is taken out.
-fn seal(command: &mut Command, is_transaction: bool) -> Sealed {
-    match redial_proto::check(command) {
+fn seal(command: &mut Command, is_transaction: bool, prefix: Option<&KeyPrefix>) -> Sealed {
+    let prefixed = prefix.map_or(Ok(()), |prefix| prefix.apply(command));
+    match prefixed.and_then(|()| redial_proto::check(command)) {
         Err(error) => {
             command.take_last();
             Sealed::Refused(error)

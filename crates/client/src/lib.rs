@@ -45,6 +45,7 @@ mod entra;
 mod error;
 mod events;
 mod group;
+mod key_prefix;
 mod monitor;
 mod once;
 mod pipeline;

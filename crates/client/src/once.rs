@@ -115,12 +115,24 @@ impl<R> Once<R> {
         Ok(keys)
     }
 
+    /// The token's key, in the slot of a key that is written.
+    fn token(&self, key: &[u8]) -> Vec<u8> {
+        let tag = redial_proto::tag_beside(key);
+        let token = [format!("redial:once:{{{tag}}}:").as_bytes(), &self.id].concat();
+        let Some(prefix) = &self.handle.key_prefix else { return token };
+        let prefixed = prefix.key(&token);
+        // A prefix with a tag puts all keys into its slot. One with half a tag would take part of ours into it.
+        if redial_proto::slot(&prefixed) == redial_proto::slot(key) {
+            return prefixed;
+        }
+        [format!("redial:once:{{{tag}}}:").as_bytes(), &prefix.key(&self.id)].concat()
+    }
+
     /// What follows the script: the token's key and the command's keys, how long the token is kept, and the command.
     fn write_to(&self, script: &mut Command) -> Result<(), Error> {
         let keys = self.check()?;
         script.push_int(keys.len() as u64 + 1);
-        let tag = redial_proto::tag_beside(keys.first().copied().unwrap_or_default());
-        script.push_arg(&[format!("redial:once:{{{tag}}}:").as_bytes(), &self.id].concat());
+        script.push_arg(&self.token(keys.first().copied().unwrap_or_default()));
         for key in &keys {
             script.push_arg(key);
         }
@@ -137,6 +149,9 @@ impl<R> Once<R> {
     {
         static AROUND: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT));
         self.options.resend = Some(Resend::Always);
+        if let Some(prefix) = &self.handle.key_prefix {
+            prefix.apply(&mut self.command)?;
+        }
         let handle = Arc::clone(&self.handle);
         let told =
             script::run(handle, AROUND.clone(), self.options, |script| self.write_to(script));

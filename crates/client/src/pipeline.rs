@@ -41,7 +41,8 @@ pub struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
-        Self { handle, commands: Commands::default(), options: RequestOptions::default() }
+        let commands = Commands::of_pipeline(handle.key_prefix.clone());
+        Self { handle, commands, options: RequestOptions::default() }
     }
 
     /// Sends it over a link that was opened for it.

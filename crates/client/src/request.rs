@@ -84,7 +84,7 @@ impl<R> Cmd<R> {
     /// What it does not promise: a failover that loses the write loses the token with it, and then it runs again, as it should; if both were acknowledged, that
     /// is a lost write like any other ([`Client::durable`](crate::Client::durable) guards against it). A server that evicts keys may evict tokens. A
     /// request that fails with Unknown at its deadline ran once or not at all: ask again with the same id. Integers beyond 2^53 lose
-    /// digits in scripts. Tokens are kept under `redial:once:{…}:<id>`, to which the user needs rights, as to EVAL and EVALSHA.
+    /// digits in scripts. Tokens are kept under `redial:once:{…}:<id>`, behind the client's [`key_prefix`](crate::Builder::key_prefix) if it has one, to which the user needs rights, as to EVAL and EVALSHA.
     ///
     /// # Errors
     /// Those of any command; [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) where it can't be kept.
@@ -101,6 +101,14 @@ impl<R> Cmd<R> {
     /// See [`Error`]; [`Error::delivery`] says whether the command ran.
     pub fn send(self) -> Request<R> {
         Request::of_command(self.handle, self.command, self.options)
+    }
+
+    /// As [`Self::send`], with its keys as they are written: without the client's [`key_prefix`](crate::Builder::key_prefix).
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_as_is(self) -> Request<R> {
+        Request::as_is(self.handle, self.command, self.options)
     }
 }
 
@@ -145,6 +153,7 @@ pub struct Request<R> {
 #[derive(Debug)]
 enum State {
     New(Command, RequestOptions),
+    Refused(redial_proto::Error),
     NewTransaction(Box<Commands>, RequestOptions),
     Waiting(Token, RequestId),
     /// In parts, to several nodes.
@@ -153,11 +162,24 @@ enum State {
 }
 
 impl<R> Request<R> {
+    /// With the client's prefix in front of its keys.
+    #[inline]
     pub(crate) fn of_command(
         handle: Arc<Handle>,
-        command: Command,
+        mut command: Command,
         options: RequestOptions,
     ) -> Self {
+        if let Some(prefix) = &handle.key_prefix
+            && let Err(error) = prefix.apply(&mut command)
+        {
+            return Self { handle, state: State::Refused(error), reply: PhantomData };
+        }
+        Self::as_is(handle, command, options)
+    }
+
+    /// Whose keys are complete.
+    #[inline]
+    pub(crate) fn as_is(handle: Arc<Handle>, command: Command, options: RequestOptions) -> Self {
         Self { handle, state: State::New(command, options), reply: PhantomData }
     }
 
@@ -233,6 +255,11 @@ impl<R> Request<R> {
                     }
                     Err(error) => Poll::Ready(Err(error)),
                 }
+            }
+            State::Refused(error) => {
+                let error = error.clone();
+                self.state = State::Done;
+                Poll::Ready(Err(error))
             }
             State::Done => Poll::Pending,
         }

@@ -11,10 +11,11 @@ use std::{future, vec};
 
 use futures_core::Stream;
 use redial_proto::{PartId, RequestOptions};
-use redial_resp::{Command, FromReply};
+use redial_resp::{Bytes, Command, Frame, FromReply};
 
 use crate::client::Handle;
 use crate::error::{Error, ErrorKind};
+use crate::key_prefix::KeyPrefix;
 use crate::request::Request;
 
 /// The elements of the keyspace or of one collection, page by page.
@@ -35,6 +36,7 @@ use crate::request::Request;
 pub struct Scan<T> {
     handle: Arc<Handle>,
     name: &'static str,
+    /// As the server calls it.
     key: Option<Vec<u8>>,
     /// MATCH, COUNT, TYPE and what follows each.
     options: Vec<Vec<u8>>,
@@ -46,7 +48,7 @@ pub struct Scan<T> {
     parts: Vec<PartId>,
     /// Which data they had when it began.
     version: Option<u64>,
-    asked: Option<Request<(u64, Vec<T>)>>,
+    asked: Option<Request<Frame>>,
     page: vec::IntoIter<T>,
 }
 
@@ -72,10 +74,11 @@ pub(crate) fn place_of(handle: &Handle, key: &[u8]) -> Option<Place> {
 
 impl<T> Scan<T> {
     pub(crate) fn new(handle: Arc<Handle>, name: &'static str, key: Option<&[u8]>) -> Self {
-        Self {
+        let key = key.map(|key| handle.key(key).into_owned());
+        let scan = Self {
             handle,
             name,
-            key: key.map(<[u8]>::to_vec),
+            key,
             options: Vec::new(),
             cursor: Some(0),
             server: None,
@@ -83,12 +86,22 @@ impl<T> Scan<T> {
             version: None,
             asked: None,
             page: Vec::new().into_iter(),
-        }
+        };
+        if scan.prefix().is_some() { scan.pattern("*") } else { scan }
+    }
+
+    /// What the keys that it gives have in front of them.
+    fn prefix(&self) -> Option<&KeyPrefix> {
+        self.handle.key_prefix.as_ref().filter(|_| self.key.is_none())
     }
 
     /// Only what matches a glob pattern (MATCH). The server looks at everything all the same.
     pub fn pattern(self, pattern: impl AsRef<[u8]>) -> Self {
-        self.option("MATCH", pattern.as_ref())
+        // Of two, servers heed the last.
+        match self.prefix().map(|prefix| prefix.pattern(pattern.as_ref())) {
+            None => self.option("MATCH", pattern.as_ref()),
+            Some(pattern) => self.option("MATCH", &pattern),
+        }
     }
 
     /// About how many elements the server looks at for a page (COUNT). Default: the server's, which is 10.
@@ -133,7 +146,7 @@ impl<T> Scan<T> {
     }
 
     /// Asks for the next page, which is the first one where another server leads by now. Where data has gone from node to node it may have gone past the scan.
-    fn ask(&mut self, cursor: u64) -> Request<(u64, Vec<T>)> {
+    fn ask(&mut self, cursor: u64) -> Request<Frame> {
         let version = self.version_now();
         let goes_on = self.version == Some(version);
         if !goes_on {
@@ -144,7 +157,7 @@ impl<T> Scan<T> {
         self.server = place;
         let options =
             RequestOptions { to: self.parts.last().copied(), ..RequestOptions::default() };
-        Request::of_command(Arc::clone(&self.handle), self.command(cursor), options)
+        Request::as_is(Arc::clone(&self.handle), self.command(cursor), options)
     }
 
     /// A page came, and with it a cursor, which counts only if it is of the server that was asked.
@@ -189,6 +202,13 @@ impl<T> fmt::Debug for Scan<T> {
 }
 
 impl<T: FromReply + Unpin> Scan<T> {
+    fn read(&self, reply: &Frame) -> Result<(u64, Vec<T>), Error> {
+        let Some(prefix) = self.prefix() else { return Ok(reply.decode()?) };
+        let (next, keys): (u64, Vec<Bytes>) = reply.decode()?;
+        let keys = keys.iter().map(|key| prefix.without(key).decode());
+        Ok((next, keys.collect::<Result<_, _>>()?))
+    }
+
     /// The next element; `None` behind the last. Cancel safe: nothing is lost.
     ///
     /// # Errors
@@ -213,13 +233,16 @@ impl<T: FromReply + Unpin> Stream for Scan<T> {
                 (None, Some(cursor)) => this.ask(cursor),
                 (None, None) => return Poll::Ready(None),
             };
-            match future::Future::poll(Pin::new(&mut request), cx) {
+            let page = match future::Future::poll(Pin::new(&mut request), cx) {
                 Poll::Pending => {
                     this.asked = Some(request);
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok((next, page))) => this.on_page(next, page),
-                Poll::Ready(Err(error)) => {
+                Poll::Ready(reply) => reply.and_then(|reply| this.read(&reply)),
+            };
+            match page {
+                Ok((next, page)) => this.on_page(next, page),
+                Err(error) => {
                     this.on_error(&error);
                     return Poll::Ready(Some(Err(error)));
                 }

@@ -139,9 +139,10 @@ impl<R> ScriptCall<R> {
 
     fn write_to(&self, command: &mut Command) {
         command.push_int(self.keys.arg_count() as u64 - 1);
-        for arg in self.keys.args().skip(1).chain(self.args.args().skip(1)) {
-            command.push_arg(arg);
+        for key in self.keys.args().skip(1) {
+            command.push_arg(&self.handle.key(key));
         }
+        self.args.args().skip(1).for_each(|arg| command.push_arg(arg));
     }
 }
 
@@ -174,14 +175,14 @@ pub(crate) async fn run(
     }
     let mut command = script.by_hash();
     write_rest(&mut command)?;
-    let told = Request::<Frame>::of_command(Arc::clone(&handle), command, options).await?;
+    let told = Request::<Frame>::as_is(Arc::clone(&handle), command, options).await?;
     if told.error().is_none_or(|error| error.code() != "NOSCRIPT") {
         return Ok(told);
     }
     let mut command = script.whole();
     write_rest(&mut command)?;
     options.timeout = options.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-    let told = Request::of_command(handle, command, options).await;
+    let told = Request::as_is(handle, command, options).await;
     // Who knows no script says nothing of another server, which may have been asked before it and have run it.
     let is_first = options.resend != Some(Resend::Always) && !script.reads_only;
     if is_first { told } else { told.map_err(Error::or_unknown) }

@@ -37,7 +37,7 @@ impl Scattered {
         options: RequestOptions,
         spread: Spread,
     ) -> Self {
-        let request = |command, options| Request::of_command(Arc::clone(handle), command, options);
+        let request = |command, options| Request::as_is(Arc::clone(handle), command, options);
         let (parts, merge, gate) = match spread {
             Spread::Slots(parts, merge) => {
                 let sent = parts.into_iter().map(|part| Sent {
@@ -83,7 +83,7 @@ impl Scattered {
             let mut copy = Command::new(self.command.name());
             self.command.args().skip(1).for_each(|arg| copy.push_arg(arg));
             let options = RequestOptions { to: Some(node), ..self.options };
-            let request = Request::of_command(Arc::clone(&self.handle), copy, options);
+            let request = Request::as_is(Arc::clone(&self.handle), copy, options);
             self.parts.push(Sent { request, keys: Vec::new(), reply: None });
         }
     }

@@ -44,7 +44,7 @@ pub struct Transaction {
 
 impl Transaction {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
-        let commands = Commands::of_transaction();
+        let commands = Commands::of_transaction(handle.key_prefix.clone());
         Self { handle, commands, options: RequestOptions::default() }
     }
 

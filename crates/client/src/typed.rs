@@ -77,6 +77,11 @@ pub trait CommandOptions<R>: Complete<Command = Cmd<R>> {
     fn send(self) -> Request<R> {
         self.into_command().send()
     }
+
+    /// As [`Cmd::send_as_is`].
+    fn send_as_is(self) -> Request<R> {
+        self.into_command().send_as_is()
+    }
 }
 
 impl<R, T: Complete<Command = Cmd<R>>> CommandOptions<R> for T {}

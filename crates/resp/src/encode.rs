@@ -280,6 +280,26 @@ impl Command {
         self.push_arg(FloatText::new(arg).as_bytes());
     }
 
+    /// Puts `prefix` in front of the arguments at these positions, which ascend; the name is 0. A
+    /// command that is too large to be sent stays as it is.
+    pub fn prefix_args(&mut self, positions: &[usize], prefix: &[u8]) {
+        if self.too_large().is_some() {
+            return;
+        }
+        let command = self.take_last();
+        let mut args = command.args();
+        let mut positions = positions.iter().peekable();
+        let mut at = 0;
+        while let Some((arg, shared)) = args.next_or_shared() {
+            match shared {
+                _ if positions.next_if_eq(&&at).is_some() => self.push_arg(&[prefix, arg].concat()),
+                Some(shared) => self.push_bytes(shared.clone()),
+                None => self.push_arg(arg),
+            }
+            at += 1;
+        }
+    }
+
     /// How many arguments there are, the words of the name included.
     #[inline]
     pub fn arg_count(&self) -> usize {

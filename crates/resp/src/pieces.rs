@@ -21,25 +21,34 @@ impl<'a> Args<'a> {
     }
 }
 
-impl<'a> Iterator for Args<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
+impl<'a> Args<'a> {
+    /// The next argument, and where it came from if it is shared.
+    #[inline]
+    pub(crate) fn next_or_shared(&mut self) -> Option<(&'a [u8], Option<&'a Bytes>)> {
         let header = memchr::memchr(b'\n', self.rest)? + 1;
         self.left -= 1;
         let digits = &self.rest[1..header - 2];
         let len = digits.iter().fold(0, |n, digit| n * 10 + usize::from(digit - b'0'));
         let body = self.at + header;
-        let (arg, inline) = match self.large {
+        let (arg, inline, shared) = match self.large {
             [(offset, arg), rest @ ..] if *offset == body => {
                 self.large = rest;
-                (&arg[..], 0)
+                (&arg[..], 0, Some(arg))
             }
-            _ => (&self.rest[header..header + len], len),
+            _ => (&self.rest[header..header + len], len, None),
         };
         self.rest = &self.rest[header + inline + 2..];
         self.at = body + inline + 2;
-        Some(arg)
+        Some((arg, shared))
+    }
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.next_or_shared().map(|(arg, _)| arg)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -45,7 +45,11 @@ impl<R> Cached<R> {
         self
     }
 
-    async fn run(self) -> Reply {
+    async fn run(mut self) -> Reply {
+        // Before it is looked for: the server tells of keys as it calls them.
+        if let Some(prefix) = &self.handle.key_prefix {
+            prefix.apply(&mut self.command)?;
+        }
         loop {
             // One with arguments so large that they are not copied is not worth being kept.
             let found = match self.command.as_contiguous() {
@@ -85,7 +89,7 @@ impl<R> Cached<R> {
 
     async fn ask(self) -> Reply {
         let options = RequestOptions { on: Some(self.id), ..RequestOptions::default() };
-        Request::<R>::of_command(self.handle, self.command, options).reply().await
+        Request::<R>::as_is(self.handle, self.command, options).reply().await
     }
 }
 

@@ -122,7 +122,7 @@ impl Cache {
 
     /// Forgets what depends on this key: the next read is answered by the server. For who wants to read back what was just written over the client.
     pub fn forget(&self, key: impl AsRef<[u8]>) {
-        self.0.store.forget(key.as_ref());
+        self.0.store.forget(&self.0.handle.key(key.as_ref()));
     }
 
     /// Forgets everything.

@@ -84,6 +84,7 @@ impl Hands {
 pub struct Acker {
     pub(super) handle: Arc<Handle>,
     pub(super) hands: Arc<Hands>,
+    /// As the server calls it.
     pub(super) key: Bytes,
     pub(super) group: Bytes,
 }
@@ -123,7 +124,7 @@ impl Acker {
         }
         let debt = Debt { hands: self.hands, ids };
         let options = RequestOptions { resend: Some(Resend::Always), ..RequestOptions::default() };
-        Request::<i64>::of_command(self.handle, command, options).await?;
+        Request::<i64>::as_is(self.handle, command, options).await?;
         debt.pay();
         Ok(())
     }

@@ -101,7 +101,7 @@ impl<F> Member<F> {
 
     pub(super) fn send<R>(&self, command: Command, resend: Resend) -> Request<R> {
         let options = RequestOptions { resend: Some(resend), ..RequestOptions::default() };
-        Request::of_command(Arc::clone(&self.acker.handle), command, options)
+        Request::as_is(Arc::clone(&self.acker.handle), command, options)
     }
 
     /// Makes the group, and the stream if it is missing. A group that was there before is made again where it was, as far as that can be known.

@@ -49,9 +49,9 @@ pub struct JoinGroup<F>(Member<F>);
 impl<F> JoinGroup<F> {
     pub(crate) fn new(handle: Arc<Handle>, key: &[u8], group: &[u8], consumer: &[u8]) -> Self {
         let acker = Acker {
-            handle,
             hands: Arc::default(),
-            key: Bytes::copy_from_slice(key),
+            key: handle.key(key).into_owned().into(),
+            handle,
             group: Bytes::copy_from_slice(group),
         };
         Self(Member::new(acker, consumer))

@@ -17,6 +17,7 @@ mod fake;
 mod groups;
 mod hints;
 mod hostile;
+mod key_prefix;
 mod monitor;
 mod once;
 mod options;

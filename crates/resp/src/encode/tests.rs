@@ -243,3 +243,30 @@ fn a_short_name_is_its_bytes_and_nothing_behind_them() {
     assert_eq!(ping.clone().short_name(), None, "a copy has no eight bytes to look at");
     assert_eq!(ping.short_name(), Some(u64::from_le_bytes(*b"PING\0\0\0\0")));
 }
+
+#[test]
+fn a_prefix_is_put_in_front_of_some_arguments_and_the_others_stay_shared() {
+    let large = Bytes::from(vec![b'x'; LARGE_ARG]);
+    let mut command = Command::new("PING");
+    command.begin_next("MSET");
+    command.push_arg(b"a");
+    command.push_bytes(large.clone());
+    command.push_bytes(large.clone());
+    command.push_arg(b"v");
+    command.prefix_args(&[1, 3], b"p:");
+    let prefixed = [b"p:", &large[..]].concat();
+    let args: Vec<_> = command.args().collect();
+    assert_eq!(args, [b"MSET", &b"p:a"[..], &large, &prefixed, b"v"]);
+    assert_eq!(args[2].as_ptr(), large.as_ptr());
+    assert!(wire(&command).starts_with(b"*5\r\n$4\r\nMSET\r\n$3\r\np:a\r\n"));
+    command.take_last();
+    assert_eq!(command.run(), b"*1\r\n$4\r\nPING\r\n");
+}
+
+#[test]
+fn what_is_too_large_is_not_prefixed() {
+    let mut command = Command::new("SET");
+    command.push_bytes(Bytes::from(vec![0; MAX_ARG + 1]));
+    command.prefix_args(&[1], b"p:");
+    assert!(command.too_large().is_some());
+}
