@@ -3,6 +3,7 @@
 //! Read on the servers' own control connections, past the network and past the client.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use redial_lab::{Reply, Server};
@@ -11,6 +12,9 @@ use super::workload::{Record, Step, counter_key, list_key, parse_token, token, v
 
 /// Keys per MGET: large enough to be quick, small enough to be no pause for the server.
 const CHUNK: usize = 500;
+
+/// The clients of a crowd may still keep the server busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One server's data, as far as the workload wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub(crate) trait Ask {
 
 impl Ask for Server {
     fn ask(&self, args: &[String]) -> Result<Reply> {
-        let reply = self.command(args)?;
+        let reply = self.command_within(args, PATIENCE)?;
         if let Reply::Error(text) = &reply {
             bail!("server {} answered `{text}` to {}", self.host(), args[0]);
         }

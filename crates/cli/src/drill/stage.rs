@@ -308,6 +308,12 @@ impl<'a> Stage<'a> {
         self.wait_until(at_most, || load.upload_is_answered())
     }
 
+    /// Waits until every caller has had a write succeed; whether it came to that.
+    pub(crate) fn wait_for_everybody(&self, at_most: Duration) -> Result<bool> {
+        let OnStage::Load(load) = &self.subject else { return Ok(true) };
+        self.wait_until(at_most, || load.all_recovered_since(Duration::ZERO))
+    }
+
     /// Starts three more clients that send next to nothing, and waits until they are connected. Nothing
     /// to do where a program of the user is drilled.
     pub(crate) fn watch_quiet_clients(&self) -> Result<()> {
