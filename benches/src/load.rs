@@ -6,14 +6,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::alloc;
-use crate::clients::Subject;
+use crate::clients::{Listener, Subject};
 use crate::sys;
-use crate::workload::{Data, FIELDS, HASH, ITEMS, LIST, PIPELINE, Workload};
+use crate::workload::{
+    Data, FIELDS, HASH, ITEMS, LIST, MESSAGES, PIPELINE, PUBLISHED, Publication, Workload,
+};
 
 /// What a number of commands cost the client's process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -53,6 +57,7 @@ pub(crate) async fn measure(
 /// Issues `commands` commands on one shared connection and waits for all replies.
 pub(crate) async fn run<S: Subject>(
     subject: &S,
+    url: &str,
     workload: Workload,
     commands: usize,
     data: &Arc<Data>,
@@ -67,6 +72,7 @@ pub(crate) async fn run<S: Subject>(
             Workload::Lrange => tasks.spawn(lranges(subject, commands)),
             Workload::LrangeLazy => tasks.spawn(lazy_lranges(subject, commands)),
             Workload::Hgetall => tasks.spawn(hgetalls(subject, commands)),
+            Workload::Pubsub => tasks.spawn(messages(subject, url.to_owned(), commands, data)),
             _ => tasks.spawn(gets(subject, caller, each, data)),
         };
     }
@@ -114,6 +120,32 @@ async fn hgetalls<S: Subject>(subject: S, count: usize) -> Result<()> {
     for _ in 0..count {
         let pairs = subject.hgetall(HASH).await?;
         ensure!(pairs == FIELDS, "{pairs} pairs instead of {FIELDS}");
+    }
+    Ok(())
+}
+
+/// Whoever publishes waits until everything has been received, so that no queue grows and nothing is dropped. It costs this process a write and a read for a
+/// thousand messages.
+async fn messages<S: Subject>(
+    subject: S,
+    url: String,
+    count: usize,
+    data: Arc<Data>,
+) -> Result<()> {
+    let publication = Publication::new(&data);
+    let mut listener = subject.listen(&url, &publication.channel).await?;
+    let address = url.strip_prefix("redis://").context("the URL must begin with redis://")?;
+    let mut publisher = TcpStream::connect(address).await?;
+    publisher.set_nodelay(true)?;
+    for _ in 0..count / MESSAGES {
+        publisher.write_all(&publication.command).await?;
+        for _ in 0..MESSAGES {
+            let length = listener.next().await?;
+            ensure!(length == data.value_size, "a message of {length} bytes");
+        }
+        let mut reply = [0; PUBLISHED.len()];
+        publisher.read_exact(&mut reply).await?;
+        ensure!(reply == PUBLISHED, "the script answered {:?}", String::from_utf8_lossy(&reply));
     }
     Ok(())
 }

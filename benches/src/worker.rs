@@ -87,7 +87,8 @@ fn run_client<S: Subject>(
     data: &Arc<Data>,
 ) -> Result<()> {
     block_on(setup.flavor, async {
-        load::run(&S::connect(&setup.url).await?, workload, commands, data).await
+        let subject = S::connect(&setup.url).await?;
+        load::run(&subject, &setup.url, workload, commands, data).await
     })
 }
 
@@ -99,7 +100,7 @@ fn serve_client<S: Subject>(setup: &Setup, data: Arc<Data>) -> Result<()> {
         while let Some(line) = orders.next_line().await? {
             match parse(&line)? {
                 Order::Run { workload, commands } => {
-                    let work = load::run(&subject, workload, commands, &data);
+                    let work = load::run(&subject, &setup.url, workload, commands, &data);
                     answer(&load::measure(workload, commands, work).await?)?;
                 }
                 Order::Queue { requests, bytes } => {

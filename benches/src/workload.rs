@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const KEYS: usize = 1024;
 /// Commands in one pipeline.
 pub(crate) const PIPELINE: usize = 1000;
+/// Messages that are published at a time.
+pub(crate) const MESSAGES: usize = 1000;
 /// Items in the list that LRANGE reads.
 pub(crate) const ITEMS: usize = 10_000;
 /// The list that LRANGE reads.
@@ -38,6 +40,8 @@ pub(crate) enum Workload {
     LrangeLazy,
     /// HGETALL of 5,000 fields into a vector of pairs, one after the other.
     Hgetall,
+    /// Messages of a channel, received by one subscriber; published 1,000 at a time by a script in the server.
+    Pubsub,
 }
 
 impl Workload {
@@ -50,13 +54,22 @@ impl Workload {
         match self {
             Self::Get64 | Self::Allocations => 64,
             Self::Get512 => 512,
-            Self::Pipeline | Self::Sequence | Self::Lrange | Self::LrangeLazy | Self::Hgetall => 1,
+            Self::Pipeline
+            | Self::Sequence
+            | Self::Lrange
+            | Self::LrangeLazy
+            | Self::Hgetall
+            | Self::Pubsub => 1,
         }
     }
 
     /// Commands are issued in multiples of this, so that every caller has the same share.
     pub(crate) fn granularity(self) -> usize {
-        if self == Self::Pipeline { PIPELINE } else { self.callers() }
+        match self {
+            Self::Pipeline => PIPELINE,
+            Self::Pubsub => MESSAGES,
+            _ => self.callers(),
+        }
     }
 
     /// Whether the client shares the server's core. One caller in sequence never needs two cores at once, and on two it
@@ -69,7 +82,7 @@ impl Workload {
     pub(crate) fn warm_up(self) -> usize {
         match self {
             Self::Get64 | Self::Get512 | Self::Allocations => 512 * 64,
-            Self::Pipeline => 50 * PIPELINE,
+            Self::Pipeline | Self::Pubsub => 50 * PIPELINE,
             Self::Sequence => 5_000,
             Self::Lrange | Self::LrangeLazy | Self::Hgetall => 100,
         }
@@ -86,6 +99,7 @@ impl Workload {
             Self::Lrange => "lrange",
             Self::LrangeLazy => "lrange-lazy",
             Self::Hgetall => "hgetall",
+            Self::Pubsub => "pubsub",
         }
     }
 
@@ -100,6 +114,7 @@ impl Workload {
             Self::Lrange => "LRANGE of 10,000 items into a vector, µs",
             Self::LrangeLazy => "LRANGE of 10,000 items, read lazily, µs",
             Self::Hgetall => "HGETALL of 5,000 fields into pairs, µs",
+            Self::Pubsub => "pub/sub, µs per message",
         }
     }
 }
@@ -143,6 +158,26 @@ impl Data {
         }
         encode(&mut commands, &["PING"]);
         commands
+    }
+}
+
+/// What publishes messages, to a channel of this process' own; answered by [`PUBLISHED`].
+pub(crate) struct Publication {
+    pub(crate) channel: String,
+    pub(crate) command: Vec<u8>,
+}
+
+/// What a script answers that returns nothing.
+pub(crate) const PUBLISHED: &[u8] = b"$-1\r\n";
+
+impl Publication {
+    pub(crate) fn new(data: &Data) -> Self {
+        let channel = format!("bench:channel:{:010}", std::process::id());
+        let script = "for _ = 1, ARGV[3] do redis.call('PUBLISH', ARGV[1], ARGV[2]) end";
+        let (payload, count) = ("m".repeat(data.value_size), MESSAGES.to_string());
+        let mut command = Vec::new();
+        encode(&mut command, &["EVAL", script, "0", &channel, &payload, &count]);
+        Self { channel, command }
     }
 }
 

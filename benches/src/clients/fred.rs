@@ -3,16 +3,45 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use fred::prelude::{
-    Builder, Client, ClientLike, Config, HashesInterface, KeysInterface, ListInterface,
+    Builder, Client, ClientLike, Config, EventInterface, HashesInterface, KeysInterface,
+    ListInterface, PubsubInterface,
 };
 use fred::prelude::{ReconnectPolicy, Value};
+use fred::types::Message;
+use tokio::sync::broadcast::Receiver;
 
-use super::Subject;
+use super::{Listener, Subject};
+use crate::workload::MESSAGES;
 
 #[derive(Clone)]
 pub(crate) struct Fred(Client);
 
+/// A client of its own, as its documentation says. By default it keeps 32 messages for a receiver and drops the rest.
+pub(crate) struct Messages(
+    #[expect(dead_code, reason = "ends when it is dropped")] Client,
+    Receiver<Message>,
+);
+
+impl Listener for Messages {
+    async fn next(&mut self) -> Result<usize> {
+        self.1.recv().await?.value.as_bytes().map(<[u8]>::len).context("no bytes")
+    }
+}
+
 impl Subject for Fred {
+    type Listener = Messages;
+
+    async fn listen(&self, url: &str, channel: &str) -> Result<Messages> {
+        let mut builder = Builder::from_config(Config::from_url(url)?);
+        builder.set_policy(ReconnectPolicy::default());
+        builder.with_performance_config(|config| config.broadcast_channel_capacity = MESSAGES);
+        let client = builder.build()?;
+        client.init().await?;
+        let messages = client.message_rx();
+        client.subscribe(channel).await?;
+        Ok(Messages(client, messages))
+    }
+
     async fn connect(url: &str) -> Result<Self> {
         let mut builder = Builder::from_config(Config::from_url(url)?);
         let client = builder.set_policy(ReconnectPolicy::default()).build()?;

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// A client under measurement. Clones share one connection.
 pub(crate) trait Subject: Clone + Send + Sync + 'static {
+    type Listener: Listener;
+
     fn connect(url: &str) -> impl Future<Output = Result<Self>> + Send;
 
     /// GET; the length of the value. A missing key is an error.
@@ -37,12 +39,25 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// HGETALL of the whole hash into a vector of pairs; its length.
     fn hgetall(&self, key: &str) -> impl Future<Output = Result<usize>> + Send;
 
+    /// Subscribes to a channel; returns when the server has confirmed it.
+    fn listen(
+        &self,
+        url: &str,
+        channel: &str,
+    ) -> impl Future<Output = Result<Self::Listener>> + Send;
+
     /// SET, for requests that are to wait in the client: the future that a caller would hold, and nothing around it.
     fn set(
         &self,
         key: String,
         value: Vec<u8>,
     ) -> impl Future<Output = Result<()>> + Send + use<Self> + 'static;
+}
+
+/// One subscriber of one channel.
+pub(crate) trait Listener: Send + 'static {
+    /// The length of the next message; an error if messages were lost.
+    fn next(&mut self) -> impl Future<Output = Result<usize>> + Send;
 }
 
 /// The names of the clients.

@@ -7,11 +7,16 @@ use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workload::{Data, FIELDS, HASH, ITEMS, LIST, PIPELINE, Workload, encode};
+use crate::workload::{
+    Data, FIELDS, HASH, ITEMS, LIST, MESSAGES, PIPELINE, PUBLISHED, Publication, Workload, encode,
+};
 
 /// A connection and the bytes that are sent on it.
 pub(crate) struct Raw {
     socket: TcpStream,
+    subscriber: TcpStream,
+    publication: Publication,
+    messages_length: usize,
     gets: Vec<u8>,
     get_length: usize,
     reply_length: usize,
@@ -43,8 +48,17 @@ impl Raw {
             format!("*{}\r\n", 2 * FIELDS).len() + FIELDS * (field_length + reply_length);
         let get_length = gets.len() / PIPELINE;
         let buffer = vec![0; 256 * 1024];
+        let publication = Publication::new(data);
+        let channel = &publication.channel;
+        let subscriber = subscribe(address, channel)?;
+        let message_length = format!("*3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n", channel.len())
+            .len()
+            + reply_length;
         Ok(Self {
             socket,
+            subscriber,
+            publication,
+            messages_length: MESSAGES * message_length,
             gets,
             get_length,
             reply_length,
@@ -73,6 +87,17 @@ impl Raw {
             Workload::Hgetall => (0..commands).try_for_each(|_| {
                 self.socket.write_all(&self.hgetall)?;
                 self.expect(b'*', self.hash_length)
+            }),
+            Workload::Pubsub => (0..commands / MESSAGES).try_for_each(|_| {
+                self.socket.write_all(&self.publication.command)?;
+                let mut left = self.messages_length;
+                while left > 0 {
+                    match self.subscriber.read(&mut self.buffer)? {
+                        0 => bail!("the server closed the subscriber's connection"),
+                        length => left = left.checked_sub(length).context("too much came")?,
+                    }
+                }
+                self.expect(b'$', PUBLISHED.len())
             }),
         }
     }
@@ -114,4 +139,15 @@ impl Raw {
             length => Ok(length),
         }
     }
+}
+
+/// A connection that listens to a channel.
+fn subscribe(address: &str, channel: &str) -> Result<TcpStream> {
+    let mut socket = TcpStream::connect(address)?;
+    let mut command = Vec::new();
+    encode(&mut command, &["SUBSCRIBE", channel]);
+    socket.write_all(&command)?;
+    let confirmed = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n{channel}\r\n:1\r\n", channel.len());
+    socket.read_exact(&mut vec![0; confirmed.len()])?;
+    Ok(socket)
 }

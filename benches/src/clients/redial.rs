@@ -3,16 +3,31 @@
 use std::pin::Pin;
 use std::task::{self, Poll};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use redial::{Client, Frame};
+use redial::{Client, Frame, Received, Subscription};
 
-use super::Subject;
+use super::{Listener, Subject};
 
 #[derive(Clone)]
 pub(crate) struct Redial(Client);
 
+impl Listener for Subscription {
+    async fn next(&mut self) -> Result<usize> {
+        match self.next().await {
+            Some(Received::Message(message)) => Ok(message.payload.len()),
+            other => bail!("{other:?} instead of a message"),
+        }
+    }
+}
+
 impl Subject for Redial {
+    type Listener = Subscription;
+
+    async fn listen(&self, _url: &str, channel: &str) -> Result<Subscription> {
+        Ok(self.0.subscribe(channel).await?)
+    }
+
     async fn connect(url: &str) -> Result<Self> {
         Ok(Self(Client::connect(url).await?))
     }

@@ -2,15 +2,31 @@
 //! README.
 
 use anyhow::{Context, Result};
+use futures_util::StreamExt;
 use redis::AsyncCommands;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 
-use super::Subject;
+use super::{Listener, Subject};
 
 #[derive(Clone)]
 pub(crate) struct RedisRs(MultiplexedConnection);
 
+impl Listener for PubSub {
+    async fn next(&mut self) -> Result<usize> {
+        let message = self.on_message().next().await.context("the subscription has ended")?;
+        Ok(message.get_payload_bytes().len())
+    }
+}
+
 impl Subject for RedisRs {
+    type Listener = PubSub;
+
+    async fn listen(&self, url: &str, channel: &str) -> Result<PubSub> {
+        let mut messages = redis::Client::open(url)?.get_async_pubsub().await?;
+        messages.subscribe(channel).await?;
+        Ok(messages)
+    }
+
     async fn connect(url: &str) -> Result<Self> {
         Ok(Self(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
     }

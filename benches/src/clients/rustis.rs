@@ -1,16 +1,30 @@
 //! rustis, from `Client::connect`.
 
 use anyhow::{Context, Result};
-use rustis::client::{BatchPreparedCommand, Client};
-use rustis::commands::{HashCommands, ListCommands, StringCommands};
+use futures_util::StreamExt;
+use rustis::client::{BatchPreparedCommand, Client, PubSubStream};
+use rustis::commands::{HashCommands, ListCommands, PubSubCommands, StringCommands};
 use rustis::resp::BulkString;
 
-use super::Subject;
+use super::{Listener, Subject};
 
 #[derive(Clone)]
 pub(crate) struct Rustis(Client);
 
+impl Listener for PubSubStream {
+    async fn next(&mut self) -> Result<usize> {
+        let message = StreamExt::next(self).await.context("the subscription has ended")??;
+        Ok(message.payload().len())
+    }
+}
+
 impl Subject for Rustis {
+    type Listener = PubSubStream;
+
+    async fn listen(&self, _url: &str, channel: &str) -> Result<PubSubStream> {
+        Ok(self.0.subscribe(channel).await?)
+    }
+
     async fn connect(url: &str) -> Result<Self> {
         Ok(Self(Client::connect(url).await?))
     }
