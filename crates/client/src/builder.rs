@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redial_proto::{
     AzureEvents, Config, Credentials, Delivery, Deployment, Endpoint, EventKind, Liveness,
-    Protocol, QueueLimits, Resend, Seeds, WantedRole,
+    Protocol, QueueLimits, ReadFrom, Resend, Seeds, WantedRole,
 };
 
 use crate::client::Client;
@@ -139,6 +139,13 @@ impl Builder {
     /// yourself, and send it with [`Cmd::send_as_is`](crate::Cmd::send_as_is).
     pub fn key_prefix(mut self, prefix: impl AsRef<[u8]>) -> Self {
         self.key_prefix = KeyPrefix::new(prefix.as_ref());
+        self
+    }
+
+    /// Who answers commands that only read, where there are replicas to choose from: behind Sentinels and in a cluster. Default: primaries. See [`ReadFrom`] for what
+    /// that costs.
+    pub fn read_from(mut self, read_from: ReadFrom) -> Self {
+        self.config.read_from = read_from;
         self
     }
 

@@ -73,7 +73,7 @@ pub use redial_derive::FromReply;
 pub use redial_proto::{
     AzureEvent, AzureEventKind, AzureEvents, ConnId, Credentials, Delivery, Endpoint, Event,
     EventKind, Grant, Lineage, LinkId, Liveness, Maintenance, Protocol, Purpose, QueueLimits,
-    RejectionCause, Resend, Role, Server, SlotsMoved, State, SubscriptionKind, Suspicion,
+    ReadFrom, RejectionCause, Resend, Role, Server, SlotsMoved, State, SubscriptionKind, Suspicion,
     WantedRole,
 };
 pub use redial_resp::{

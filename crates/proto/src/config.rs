@@ -157,6 +157,26 @@ pub enum Deployment {
     Cluster(Seeds),
 }
 
+/// Who answers commands that only read. Of a single endpoint there is no choice.
+///
+/// What a replica answers is behind its primary: by what is on the way, which is a round trip where all is well, and without bound where replication is held up.
+/// A write that was just acknowledged may not be there yet. Transactions, scripts that may write and blocking commands go to primaries in any case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The primary.
+    #[default]
+    Primary,
+    /// Replicas only; while none is there, reads wait. Where a primary has none at all, it is read from.
+    Replica,
+    /// Replicas, and the primary while none of them is ready.
+    ReplicaPreferred,
+    /// Whoever has the shortest round trip as the kernel measures it, the primary included.
+    Nearest,
+    /// Servers that are in this availability zone, as they say themselves (`availability_zone` of INFO, Valkey 8.1), the primary included; else replicas, else
+    /// the primary.
+    Zone(String),
+}
+
 /// The Sentinels to ask, and what for.
 #[derive(Clone, Debug)]
 pub struct Sentinels {
@@ -198,6 +218,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// What may be sent again. Default [`Resend::Safe`].
     pub resend: Resend,
+    /// Who answers commands that only read, where there is a choice. Default: primaries.
+    pub read_from: ReadFrom,
     /// Whether everything that may write is refused before it is sent. Default false.
     pub read_only: bool,
     /// Bounds of the offline queue.
@@ -236,6 +258,7 @@ impl Config {
             wanted_role: WantedRole::default(),
             request_timeout: Duration::from_secs(10),
             resend: Resend::default(),
+            read_from: ReadFrom::default(),
             read_only: false,
             offline_queue: QueueLimits::default(),
             enable_offline_queue: true,

@@ -34,8 +34,8 @@ pub use self::command::{
 };
 pub use self::conclude::RejectionCause;
 pub use self::config::{
-    AzureEvents, Config, Credentials, Deployment, Endpoint, Liveness, Protocol, QueueLimits, Seeds,
-    Sentinels, Session, WantedRole,
+    AzureEvents, Config, Credentials, Deployment, Endpoint, Liveness, Protocol, QueueLimits,
+    ReadFrom, Seeds, Sentinels, Session, WantedRole,
 };
 pub use self::connection::identity::{Lineage, Role, Server};
 pub use self::core::{Core, RequestOptions};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redial::{Builder, Client, Delivery, WantedRole};
+use redial::{Builder, Client, Delivery, ReadFrom, WantedRole};
 
 use crate::process::{Server, free_port};
 
@@ -438,7 +438,7 @@ async fn sharded_channels_are_heard_where_they_are_also_after_they_moved() {
 async fn message(messages: &mut redial::Subscription) -> String {
     loop {
         let next = tokio::time::timeout(Duration::from_secs(5), messages.next()).await;
-        if let redial::Received::Message(message) = next.expect("a message").unwrap() {
+        if let redial::Received::Message(message) = next.unwrap().unwrap() {
             return String::from_utf8(message.channel.to_vec()).unwrap();
         }
     }
@@ -465,4 +465,37 @@ async fn what_is_wrong_with_a_cluster_is_said() {
     let error = client.cmd::<()>("GET").arg("foo").await.unwrap_err();
     assert!(error.to_string().contains("Hash slot not served"), "{error}");
     client.cmd("SET").arg("bar").arg(1).run().await.unwrap();
+}
+
+#[tokio::test]
+async fn reads_go_to_replicas_if_that_is_wanted_and_on_from_one_that_hangs() {
+    let nodes = Nodes::start(1, 2).await;
+    let seeds = nodes.seeds();
+    let builder = Builder::cluster(seeds).unwrap().read_from(ReadFrom::ReplicaPreferred);
+    let client = builder.connect().await.unwrap();
+    client.cmd("SET").arg("k").arg("v").run().await.unwrap();
+    let gets = async |at: usize| {
+        let stats: String = nodes.admins[at].cmd("INFO commandstats").await.unwrap();
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_get:"));
+        let count = line.and_then(|line| line.split(['=', ',']).nth(1)).unwrap_or("0");
+        count.parse::<u32>().unwrap()
+    };
+    wait_until("both replicas are ready", async || {
+        client.cmd::<Option<String>>("GET").arg("k").await.unwrap();
+        gets(1).await > 0 && gets(2).await > 0
+    })
+    .await;
+    let before = gets(0).await;
+    for _ in 0..20 {
+        let got: Option<String> = client.cmd("GET").arg("k").await.unwrap();
+        assert_eq!(got.as_deref(), Some("v"));
+    }
+    assert_eq!(gets(0).await, before, "the primary is not asked");
+    nodes.servers[1].signal("-STOP");
+    let begun = Instant::now();
+    for _ in 0..10 {
+        client.cmd::<Option<String>>("GET").arg("k").await.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    nodes.servers[1].signal("-CONT");
 }

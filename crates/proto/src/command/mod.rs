@@ -70,6 +70,11 @@ impl Class {
         Self(self.0 & !Self::IDEMPOTENT.0)
     }
 
+    /// True if it changes nothing, and waits for nothing.
+    pub(crate) const fn only_reads(self) -> bool {
+        self.is(Self::READ) && !self.is(Self::BLOCKING)
+    }
+
     /// True if it is answered with more than one reply.
     #[inline]
     pub(crate) const fn has_own_ways(self) -> bool {
@@ -106,6 +111,14 @@ pub(crate) enum Body<'a> {
 }
 
 impl Body<'_> {
+    /// What its name says; of several commands, none of which blocks, what holds for all of them.
+    pub(crate) fn class(self) -> Class {
+        match self {
+            Self::Command(command) => Class::of(command),
+            Self::Encoded(bytes) => target::class_of_encoded(bytes),
+        }
+    }
+
     pub(crate) fn encoded_len(self) -> usize {
         match self {
             Self::Command(command) => command.encoded_len(),

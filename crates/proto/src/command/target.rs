@@ -3,7 +3,7 @@
 use redial_resp::Command;
 
 use super::keys::{Keys, Place, slot};
-use super::{Body, table};
+use super::{Body, Class, table};
 use crate::error::Error;
 
 /// The slot of a request's keys; `None` if it has none, so that any node takes it.
@@ -77,6 +77,18 @@ fn slot_of_encoded(bytes: &[u8]) -> Result<Option<u16>, Error> {
         }
     }
     Ok(found)
+}
+
+/// The class of a command that was encoded here; of several in a transaction, none that says anything.
+pub(super) fn class_of_encoded(bytes: &[u8]) -> Class {
+    let mut rest = bytes;
+    let Some(args) = next_command(&mut rest) else { return Class::default() };
+    if !rest.is_empty() {
+        return Class::default();
+    }
+    let mut command = Command::new(args.first().copied().unwrap_or_default());
+    args.iter().skip(1).take(1).for_each(|second| command.push_arg(second));
+    Class::of(&command)
 }
 
 /// Takes the arguments of the first command; what is no command ends it, since all of it was encoded here.

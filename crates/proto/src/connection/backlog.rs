@@ -310,6 +310,21 @@ impl<T: Copy> Backlog<T> {
         }
     }
 
+    /// Callers' requests that are let go: copies with their bytes, and nobody waits for the replies of those that stay in their places.
+    pub(crate) fn let_go(&mut self, which: impl Fn(&Entry<T>) -> bool) -> Vec<(Entry<T>, Bytes)> {
+        let (mut from, mut copies) = (self.first, Vec::new());
+        for entry in &mut self.entries {
+            if entry.meta.owner == Owner::Caller && which(entry) {
+                let mut body = BytesMut::new();
+                self.log.slices(from, entry.end, |bytes| body.extend_from_slice(&bytes));
+                copies.push((*entry, body.freeze()));
+                entry.meta.owner = Owner::Nobody;
+            }
+            from = entry.end;
+        }
+        copies
+    }
+
     /// Takes what nobody waits for out of the part that was never handed over, so that it never is.
     pub(crate) fn compact(&mut self, unsent: u64) {
         if self.dead == 0 {

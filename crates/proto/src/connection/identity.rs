@@ -49,6 +49,8 @@ pub struct Server {
     pub version: String,
     /// The number that the server gave our connection (`CLIENT ID`): by it a fence finds the connection again.
     pub client_id: Option<i64>,
+    /// `availability_zone`, where the server has one.
+    pub zone: Option<String>,
     /// True for RESP3.
     pub resp3: bool,
 }
@@ -61,6 +63,7 @@ impl Server {
             lineage: None,
             version: String::new(),
             client_id: None,
+            zone: None,
             resp3: false,
         }
     }
@@ -77,6 +80,9 @@ impl Server {
         for (key, value) in text.lines().filter_map(|line| line.trim_end().split_once(':')) {
             match key {
                 "run_id" => self.run_id = Some(value.to_owned()),
+                "availability_zone" => {
+                    self.zone = Some(value.to_owned()).filter(|zone| !zone.is_empty());
+                }
                 "redis_version" => value.clone_into(&mut self.version),
                 "role" => {
                     self.role = match value {

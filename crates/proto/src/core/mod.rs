@@ -462,6 +462,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Notice::Told { node, question, reply } => self.on_told(node, question, &reply),
             Notice::Heard { node, frame } => self.signal(Signal::Heard(node, &frame)),
             Notice::Resubscribe { node, channel, text } => self.resubscribe(node, &channel, &text),
+            Notice::Measured { node, rtt, zone } => {
+                self.signal(Signal::Measured(node, rtt, zone.as_deref()));
+            }
             Notice::Listens { node } => self.signal(Signal::Listens(node)),
             Notice::Inquire { link, node, client_id, run_id } => {
                 let at = self.at(node);

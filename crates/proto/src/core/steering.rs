@@ -50,6 +50,12 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                     }
                     self.reindex();
                 }
+                Order::Rescue(node) => {
+                    if let Some(link) = self.shared(node) {
+                        let rescued = link.rescue();
+                        self.detours.extend(rescued);
+                    }
+                }
                 Order::Sort(node) => {
                     if let Some(link) = self.shared(node) {
                         let waiting = link.take_waiting();

@@ -256,6 +256,7 @@ impl<T: Copy + Default> Link<T> {
         self.authenticate_again(cx);
         self.subscribe_again(cx, interrupted);
         self.ask_waiting(cx);
+        self.measure(cx);
         self.arm_idle(cx);
         self.flush(cx);
         self.go_where_it_leads(cx);

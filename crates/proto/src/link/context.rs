@@ -1,6 +1,7 @@
 //! What a link may touch outside of itself while it handles an input.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use redial_resp::Frame;
 
@@ -50,6 +51,8 @@ pub(crate) enum Notice {
     Told { node: NodeId, question: Question, reply: Result<Frame, String> },
     /// A message that the topology listens to.
     Heard { node: NodeId, frame: Frame },
+    /// What the kernel knows of the way to a node's server, and what that says of where it is.
+    Measured { node: NodeId, rtt: Duration, zone: Option<String> },
     /// A sharded channel is to be asked for where the server says.
     Resubscribe { node: NodeId, channel: Vec<u8>, text: String },
     /// A link of questions has a connection from now on.

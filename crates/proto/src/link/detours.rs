@@ -10,6 +10,7 @@ use super::context::Context;
 use super::timers::Timer;
 use crate::command::{Body, Class};
 use crate::connection::backlog::{Backlog, Entry};
+use crate::delivery::Delivery;
 use crate::error::ErrorKind;
 use crate::ids::OpenedId;
 use crate::time::Time;
@@ -102,6 +103,19 @@ impl<T: Copy + Default> Link<T> {
             self.fail_queue(cx, ErrorKind::Closed, "its node takes no commands any more");
         }
         self.flush(cx);
+    }
+
+    /// Sends what was sent and only reads elsewhere too: its answer here is dropped, if it comes.
+    pub(crate) fn rescue(&mut self) -> Vec<Detour<T>> {
+        let mut detours = self.take_waiting();
+        let Some(conn) = self.current.as_mut() else { return detours };
+        for (mut entry, body) in conn.in_flight.let_go(|entry| entry.meta.class.is(Class::READ)) {
+            let (from, group) = (self.node, self.group);
+            entry.meta.delivery = entry.meta.delivery.or_unknown(Delivery::Unknown);
+            let commands = self.transactions.commands_of(entry.seq);
+            detours.push(Detour { entry, body, commands, from, group, why: Why::Sorted });
+        }
+        detours
     }
 
     /// Takes out everything that waits.

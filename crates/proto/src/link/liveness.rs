@@ -7,6 +7,7 @@ use redial_resp::Command;
 use super::context::{Context, Notice};
 use super::timers::Timer;
 use super::{Attempt, Lead, Link, Mode, Purpose};
+use crate::config::ReadFrom;
 use crate::connection::backlog::Owner;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
@@ -104,6 +105,7 @@ impl<T: Copy + Default> Link<T> {
             return self.on_attempt_inspected(cx, id, info);
         }
         self.rtt = info.map_or(self.rtt, |info| info.rtt);
+        self.tell_distance(cx);
         let suspect_after = self.suspect_after(cx);
         let Some(conn) = self.current.as_mut().filter(|conn| conn.id == id) else { return };
         let info = info.unwrap_or_default();
@@ -150,6 +152,15 @@ impl<T: Copy + Default> Link<T> {
         }
         if let Mode::Suspect { retransmitting: true, .. } = self.mode {
             self.judge_kept(cx);
+        }
+    }
+
+    /// Where there is a choice of servers, it is made by distance.
+    fn tell_distance(&self, cx: &mut Context<'_, T>) {
+        if self.purpose == Purpose::Shared && cx.config.read_from != ReadFrom::Primary {
+            let server = self.current.as_ref().and_then(|conn| conn.server.as_ref());
+            let zone = server.and_then(|server| server.zone.clone());
+            cx.notices.push(Notice::Measured { node: self.node, rtt: self.rtt, zone });
         }
     }
 
@@ -277,10 +288,20 @@ impl<T: Copy + Default> Link<T> {
         }
         let is_quiet = conn.in_flight.is_empty() && idle >= interval / 2;
         self.authenticate_again(cx);
+        self.measure(cx);
         if self.mode == Mode::Serving && is_quiet {
             self.push_own(cx, Owner::Ping, &Command::new("PING"));
         }
         self.arm_idle(cx);
+    }
+
+    /// Has the kernel's view of the connection looked at, where its distance matters.
+    pub(super) fn measure(&self, cx: &mut Context<'_, T>) {
+        if let Some(conn) =
+            self.current.as_ref().filter(|_| cx.config.read_from != ReadFrom::Primary)
+        {
+            cx.outputs.push_back(Output::Inspect(conn.id));
+        }
     }
 
     /// A connection that waits in BLPOP answers no PING, so another connection asks the server whether it is still there.

@@ -6,7 +6,10 @@
 #![expect(dead_code, reason = "listening is for Sentinels, which follow")]
 
 mod cluster;
+mod readers;
 mod standalone;
+
+use std::time::Duration;
 
 use redial_resp::{Command, Frame};
 
@@ -73,6 +76,8 @@ pub(crate) enum Signal<'a> {
     State(NodeId, State),
     /// A question is answered, or will not be; the text says why.
     Answered(NodeId, Question, Result<&'a Frame, &'a str>),
+    /// The round trip to the server of a node's link, and the availability zone that it names.
+    Measured(NodeId, Duration, Option<&'a str>),
     /// A published message came on a link of questions.
     Heard(NodeId, &'a Frame),
     /// A link of questions has another connection: what it listened to in between is lost.
@@ -94,6 +99,8 @@ pub(crate) enum Order {
     Lead(NodeId),
     /// The node takes no commands any more: what waits for it goes elsewhere.
     Dissolve(NodeId),
+    /// Reads that were sent to this node and are not answered go elsewhere; its connection is judged as any.
+    Rescue(NodeId),
     /// What waits for this node may be for others, which were not known.
     Sort(NodeId),
     /// Where the node is could not be found out; the text says what was tried. What waits, waits on.

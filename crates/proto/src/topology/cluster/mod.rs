@@ -25,6 +25,7 @@ use redial_resp::Frame;
 use self::informants::{About, Informants};
 use self::seeds::{Verdict, Views};
 use self::shards::Shards;
+use super::readers::Readers;
 use super::{Node, NodeId, Order, Question, Redirect, Signal, Topology};
 use crate::command::{Body, slot_of};
 use crate::config::{Config, Endpoint, Seeds};
@@ -36,6 +37,9 @@ use crate::time::Time;
 
 /// How long a view holds where nothing says that it is old. Redirects tell of slots that moved; this is for replicas that come and go.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
+
+/// The same where reads want replicas and a shard has none: servers do not name a replica before it has data (`isReplicaAvailable` in redis' cluster_legacy.c).
+const REFRESH_FOR_REPLICAS: Duration = Duration::from_secs(2);
 
 /// After a redirect there may be more to learn. All clients of a cluster hear of a slot at about the same time.
 const REFRESH_SOON: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
@@ -71,6 +75,7 @@ pub(crate) struct Cluster {
     shards: Shards,
     informants: Informants,
     views: Views,
+    readers: Readers,
     trouble: Vec<Trouble>,
     orders: VecDeque<Order>,
     /// When a view is to be asked for.
@@ -88,6 +93,7 @@ impl Cluster {
             shards: Shards::default(),
             informants: Informants::default(),
             views: Views::default(),
+            readers: Readers::new(&config.read_from),
             trouble: Vec::new(),
             orders: VecDeque::new(),
             refresh: Time::NEVER,
@@ -104,7 +110,7 @@ impl Cluster {
 
     fn endpoint(&self, node: NodeId) -> Option<&Endpoint> {
         let shard = self.shards.get(node).map(|shard| &shard.primary.endpoint);
-        shard.or_else(|| self.informants.endpoint(node))
+        shard.or_else(|| self.readers.endpoint(node)).or_else(|| self.informants.endpoint(node))
     }
 
     fn connect(&mut self, now: Time) {
@@ -148,9 +154,21 @@ impl Cluster {
         } else {
             self.informants.ask_next(now, &well, &mut self.orders);
         }
-        let every =
-            if self.trouble.is_empty() { REFRESH_EVERY } else { self.pace(now, ASK_OTHERS_EVERY) };
+        let every = if self.trouble.is_empty() {
+            self.refresh_every()
+        } else {
+            self.pace(now, ASK_OTHERS_EVERY)
+        };
         self.refresh = now + rng.around(every);
+    }
+
+    fn refresh_every(&self) -> Duration {
+        let lacks_replicas = self.shards.iter().any(|shard| shard.replicas.is_empty());
+        if self.readers.are_wanted() && lacks_replicas {
+            REFRESH_FOR_REPLICAS
+        } else {
+            REFRESH_EVERY
+        }
     }
 
     /// More slowly once the trouble has lasted.
@@ -165,6 +183,7 @@ impl Cluster {
     }
 
     fn on_state(&mut self, now: Time, rng: &mut Rng, node: NodeId, state: State) {
+        self.readers.on_state(node, state, &mut self.orders);
         if self.shards.get(node).is_none() || !self.is_connected {
             return;
         }
@@ -280,7 +299,7 @@ impl Cluster {
             Verdict::Take(epoch, owners) => {
                 self.apply(now, epoch, owners);
                 self.orders.push_back(Order::Sort(NodeId::default()));
-                self.refresh = now + rng.around(REFRESH_EVERY);
+                self.refresh = now + rng.around(self.refresh_every());
                 self.forget_idle();
             }
             Verdict::Wait(until) => self.refresh = self.refresh.min(until),
@@ -294,6 +313,14 @@ impl Cluster {
         let changes = self.shards.apply(now, owners, || informants.new_shard());
         self.orders.extend(changes.led.into_iter().map(Order::Lead));
         self.trouble.retain(|trouble| !changes.gone.contains(&trouble.node));
+        for node in &changes.gone {
+            self.readers.drop_all_of(*node, &mut self.orders);
+        }
+        for shard in self.shards.iter() {
+            let replicas = shard.replicas.iter().map(|replica| &replica.endpoint);
+            let informants = &mut self.informants;
+            self.readers.sync(shard.node, replicas, || informants.new_shard(), &mut self.orders);
+        }
         self.orders.extend(changes.gone.into_iter().map(Order::Dissolve));
     }
 }
@@ -303,7 +330,13 @@ impl Topology for Cluster {
     fn route(&self, body: Body<'_>) -> Result<NodeId, Error> {
         let slot = slot_of(body)?;
         // A slot that nobody has is refused by any node, in words that say so.
-        Ok(slot.and_then(|slot| self.shards.slots.get(slot)).unwrap_or_default())
+        let node = slot.and_then(|slot| self.shards.slots.get(slot)).unwrap_or_default();
+        let is_read = || body.class().only_reads();
+        Ok(if self.readers.are_wanted() && slot.is_some() && is_read() {
+            self.readers.choose(node)
+        } else {
+            node
+        })
     }
 
     fn is_single(&self) -> bool {
@@ -323,7 +356,8 @@ impl Topology for Cluster {
         let is_address = matches!(endpoint, Some(Endpoint::Tcp { host, .. }) if host.parse::<::core::net::IpAddr>().is_ok());
         // Certificates have names, and nodes announce addresses.
         let named = self.seeds.endpoints.first().filter(|_| is_address);
-        Node { tls_name: named, ..Node::at(endpoint, self.tls) }
+        let is_read_from = self.readers.endpoint(node).is_some();
+        Node { tls_name: named, is_read_from, ..Node::at(endpoint, self.tls) }
     }
 
     fn judge(&self, node: NodeId, role: Role) -> bool {
@@ -358,6 +392,7 @@ impl Topology for Cluster {
             Signal::Answered(node, question, reply) => {
                 self.on_answer(now, rng, node, question, reply);
             }
+            Signal::Measured(node, rtt, zone) => self.readers.on_measured(node, rtt, zone),
             Signal::Heard(..) | Signal::Listens(_) => {}
             Signal::Tick => {
                 if self.shards.is_empty() {
