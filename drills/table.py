@@ -107,12 +107,15 @@ def each(reports, value):
     return "/".join(value(r) for r in reports)
 
 
+MANY_COLUMNS = [*COLUMNS, "wrong_replies"]
+
+
 def many_row(name, client, reports):
     """One drill of one client, as often as it was run."""
     if any("error" in r for r in reports):
-        return [name, client, "–", *[""] * 6, each(reports, lambda r: r.get("error", "ran"))]
+        return [name, client, "–", *[""] * 7, each(reports, lambda r: r.get("error", "ran"))]
     if all(r["verdict"] == "unable" for r in reports):
-        return [name, client, "not able", *[""] * 6, reports[0]["reasons"][0]]
+        return [name, client, "not able", *[""] * 7, reports[0]["reasons"][0]]
     first = "–"
     if any(r["switches"] for r in reports):
         found = median([r["recovery_ms"] for r in reports])
@@ -123,14 +126,14 @@ def many_row(name, client, reports):
         failed = each(reports, lambda r: str(r["other_slots"]["errors"]))
         others = f"{failed} · {ms(median([r['other_slots']['longest_stall_ms'] for r in reports]))}"
     passed = sum(r["verdict"] == "pass" for r in reports)
-    counts = [each(reports, lambda r, c=c: str(r[c])) for c in COLUMNS]
+    counts = [each(reports, lambda r, c=c: str(r[c])) for c in MANY_COLUMNS]
     errors = each(reports, lambda r: str(r["errors"]["total"]))
     return [name, client, first, *counts, errors, others, f"{passed} of {len(reports)}"]
 
 
 def many(runs):
-    print("| drill | client | recovery: median (each run) | never settled | applied twice | failed but applied | acknowledged but lost | errors | other slots: errors · stall | pass |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| drill | client | recovery: median (each run) | never settled | applied twice | failed but applied | acknowledged but lost | wrong replies | errors | other slots: errors · stall | pass |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name, clients in runs.items():
         if not name.startswith("storm"):
             for client, reports in clients.items():

@@ -1,12 +1,14 @@
 //! Real Redis servers as hosts on a network that can fail.
 //!
-//! A [`Lab`] is two `redis-server` (or `valkey-server`) processes and a place for the client under
-//! test, each in a network namespace of its own, with a userland **wire** between them. Packets are
+//! A [`Lab`] is some `redis-server` (or `valkey-server`) processes, a pair, a pair watched by Sentinels
+//! or a cluster ([`Deployment`]), and a place for the client under test, each in a network namespace of
+//! its own, with a userland **wire** between them. Packets are
 //! exchanged between real kernel TCP stacks, so silence, resets and delay look to a client exactly as
 //! they do in production. Control of the servers goes over their unix sockets, past the wire: what
 //! the lab reads is what the servers know, whatever the network does.
 //!
-//! The lab makes faults happen and reports what it saw. It does not decide what a client should
+//! Of a pair the lab decides who is primary; Sentinels and clusters decide for themselves, and are
+//! watched. The lab makes faults happen and reports what it saw. It does not decide what a client should
 //! have done: verdicts belong to the drill. It shares no code with the client it is used to judge.
 //!
 //! ```no_run

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Result;
 use redial_lab::{Deployment, HostId};
 
-use super::audit;
+use super::audit::{self, Audit};
 use super::clock::{Clock, millis};
-use super::cluster;
-use super::connections::{self, Dialed};
+use super::cluster::{self, OtherSlots};
+use super::connections::{self, Counts, Dialed};
 use super::evidence::ServerData;
+use super::listener::Listened;
 use super::load::{Harvest, Load};
 use super::metrics::{self, Errors, Recovery};
 use super::plan::DEADLINE;
@@ -23,7 +24,9 @@ use super::report::{
 };
 use super::scenarios::Drill;
 use super::stage::{LOAD_NAME, MarkKind, Stage};
+use super::storm::StormReport;
 use super::verdict::{self, Figures};
+use super::watchers::Watched;
 use super::workload::{Record, Step};
 
 /// A server that was frozen runs what waits in its sockets as soon as it wakes; this is long enough
@@ -83,6 +86,86 @@ fn dialed(stage: &Stage<'_>, clock: Clock) -> Vec<Dialed> {
     own.map(|flow| Dialed::of(flow, clock)).collect()
 }
 
+/// What a drill found out about a client, before anything is made of it.
+struct Findings {
+    settled: Duration,
+    successes_before: u64,
+    recoveries: Vec<Recovery>,
+    errors: Errors,
+    audit: Audit,
+    never_settled: u64,
+    counts: Counts,
+    watchers: Vec<Watched>,
+    listened: Option<Listened>,
+    other_slots: Option<OtherSlots>,
+    storm: Option<StormReport>,
+}
+
+impl Findings {
+    /// Of a load that has stopped; its adapters are still there.
+    fn gather(
+        drill: &dyn Drill,
+        stage: &Stage<'_>,
+        harvest: &Harvest,
+        clock: Clock,
+    ) -> Result<Self> {
+        let settled = clock.now();
+        let (end, callers) = (harvest.stopped_at, harvest.callers);
+        let story = stage.story();
+        let fault = story.first(MarkKind::Fault).unwrap_or(end);
+        let counts = connections::count(&dialed(stage, clock), end);
+        let listened = stage.finish_listening(settled);
+        let watchers = stage.take_watchers().map_or_else(Vec::new, |watched| watched.finish(fault));
+        let storm = stage.storm(fault);
+        let (survivor, others) = evidence(drill, stage, harvest)?;
+
+        let records = &harvest.records;
+        let mut audit = audit::audit(records, callers, &survivor, &others);
+        audit.wrong_replies += harvest.strays + survivor.foreign;
+        let lost = survivor.lost();
+        let is_hit =
+            |caller| drill.hits().is_none_or(|host| cluster::first_owner(caller) == Some(host));
+        let hit: Vec<bool> = (0..callers).map(is_hit).collect();
+        let recover = |(from, until)| metrics::recovery(records, &hit, from, until, &lost);
+        let apart = |host| cluster::other_slots(records, callers, host, (fault, end));
+        let successes = records.iter().filter_map(Record::succeeded_at);
+        Ok(Self {
+            settled,
+            successes_before: successes.filter(|at| *at <= fault).count() as u64,
+            recoveries: story.switches(settled).into_iter().map(recover).collect(),
+            errors: metrics::errors(records),
+            audit,
+            never_settled: records.iter().filter(|r| r.settled.is_none()).count() as u64,
+            counts,
+            watchers,
+            listened,
+            other_slots: drill.hits().map(apart),
+            storm,
+        })
+    }
+
+    fn reasons(&self, drill: &dyn Drill, callers: usize, server: &str) -> Vec<String> {
+        let figures = Figures {
+            callers: callers as u64,
+            server,
+            recoveries: &self.recoveries,
+            errors: &self.errors,
+            audit: &self.audit,
+            never_settled: self.never_settled,
+            connections_lost: self.counts.lost,
+            watchers: &self.watchers,
+            listened: self.listened.as_ref(),
+            other_slots: self.other_slots,
+            successes_before: self.successes_before,
+        };
+        let mut reasons = verdict::reasons(&drill.limits(), &figures);
+        if let Some(storm) = &self.storm {
+            reasons.extend(storm.reasons(&self.recoveries, self.errors.total));
+        }
+        reasons
+    }
+}
+
 /// The report on a client behind an adapter.
 pub(super) fn report_client(
     drill: &dyn Drill,
@@ -92,50 +175,11 @@ pub(super) fn report_client(
     clock: Clock,
 ) -> Result<Report> {
     let harvest = load.stop(DEADLINE)?;
-    let settled = clock.now();
-    let (end, callers) = (harvest.stopped_at, harvest.callers);
-    let story = stage.story();
-    let fault = story.first(MarkKind::Fault).unwrap_or(end);
-    let counts = connections::count(&dialed(stage, clock), end);
-    let listened = stage.finish_listening(settled);
-    let watchers = stage.take_watchers().map_or_else(Vec::new, |watchers| watchers.finish(fault));
-    let (survivor, others) = evidence(drill, stage, &harvest)?;
-
-    let records = &harvest.records;
-    let mut audit = audit::audit(records, callers, &survivor, &others);
-    audit.wrong_replies += harvest.strays + survivor.foreign;
-    let lost = survivor.lost();
-    let is_hit =
-        |caller| drill.hits().is_none_or(|host| cluster::first_owner(caller) == Some(host));
-    let hit: Vec<bool> = (0..callers).map(is_hit).collect();
-    let recover = |(from, until)| metrics::recovery(records, &hit, from, until, &lost);
-    let recoveries: Vec<Recovery> = story.switches(settled).into_iter().map(recover).collect();
-    let other_slots =
-        drill.hits().map(|host| cluster::other_slots(records, callers, host, (fault, end)));
-    let errors = metrics::errors(records);
-    let never_settled = records.iter().filter(|record| record.settled.is_none()).count() as u64;
-    let successes = records.iter().filter_map(Record::succeeded_at);
-    let storm = stage.storm(fault);
-    let mut reasons = verdict::reasons(
-        &drill.limits(),
-        &Figures {
-            callers: callers as u64,
-            server: &setting.server,
-            recoveries: &recoveries,
-            errors: &errors,
-            audit: &audit,
-            never_settled,
-            connections_lost: counts.lost,
-            watchers: &watchers,
-            listened: listened.as_ref(),
-            other_slots,
-            successes_before: successes.filter(|at| *at <= fault).count() as u64,
-        },
-    );
-    if let Some(storm) = &storm {
-        reasons.extend(storm.reasons(&recoveries, errors.total));
-    }
-    let switches: Vec<Switch> = recoveries.iter().map(Switch::of).collect();
+    let found = Findings::gather(drill, stage, &harvest, clock)?;
+    let (end, callers, records) = (harvest.stopped_at, harvest.callers, &harvest.records);
+    let reasons = found.reasons(drill, callers, &setting.server);
+    let switches: Vec<Switch> = found.recoveries.iter().map(Switch::of).collect();
+    let (audit, watchers) = (found.audit, found.watchers);
     let report = ClientReport {
         setting,
         callers,
@@ -145,12 +189,12 @@ pub(super) fn report_client(
         all_recovered_ms: report::worst(switches.iter().map(|switch| switch.all_recovered_ms)),
         switches,
         longest_stall_ms: millis(metrics::longest_stall(records, end)),
-        longest_command_ms: millis(metrics::longest_command(records, settled)),
+        longest_command_ms: millis(metrics::longest_command(records, found.settled)),
         median_read_ms: millis(metrics::median(records, |step| !step.is_write())),
         median_write_ms: millis(metrics::median(records, Step::is_write)),
         commands: records.len(),
-        errors: error_counts(errors),
-        never_settled,
+        errors: error_counts(found.errors),
+        never_settled: found.never_settled,
         applied_twice: audit.applied_twice,
         failed_but_applied: audit.failed_but_applied,
         acked_but_lost: audit.acked_but_lost,
@@ -158,15 +202,15 @@ pub(super) fn report_client(
         wrong_replies: audit.wrong_replies,
         increments: audit.increments,
         examples: audit.examples,
-        connections_lost: counts.lost,
-        probes: probes(&harvest, counts.unused_dials),
+        connections_lost: found.counts.lost,
+        probes: probes(&harvest, found.counts.unused_dials),
         idle_noticed_ms: report::worst(watchers.iter().map(|watched| watched.noticed_ms)),
         idle_replaced_ms: report::worst(watchers.iter().map(|watched| watched.replaced_ms)),
         watchers,
-        listened,
-        other_slots,
-        storm,
-        timeline: timeline(&harvest, story),
+        listened: found.listened,
+        other_slots: found.other_slots,
+        storm: found.storm,
+        timeline: timeline(&harvest, stage.story()),
     };
     Ok(Report::Client(Box::new(report)))
 }
