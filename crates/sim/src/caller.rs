@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redial_proto::{RequestOptions, Resend, Time};
+use redial_proto::{Class, RequestOptions, Resend, Time};
 use redial_resp::Command;
 
 use crate::queue::Event;
@@ -30,17 +30,23 @@ pub(crate) enum Kind {
     Pop,
     /// XREAD BLOCK
     Read,
+    /// MGET of two keys with the same tag.
+    GetBoth,
+    /// MSET of two keys with the same tag.
+    SetBoth,
+    /// MULTI, GET, RPUSH, EXEC.
+    Transaction,
 }
 
 impl Kind {
     /// Changes data when it runs.
     pub(crate) const fn is_write(self) -> bool {
-        !matches!(self, Self::Get | Self::Read | Self::HalfScript | Self::Publish)
+        !matches!(self, Self::Get | Self::GetBoth | Self::Read | Self::HalfScript | Self::Publish)
     }
 
     /// Postponed by CLIENT PAUSE WRITE.
     pub(crate) const fn may_write(self) -> bool {
-        !matches!(self, Self::Get | Self::Read)
+        !matches!(self, Self::Get | Self::GetBoth | Self::Read)
     }
 
     pub(crate) const fn blocks(self) -> bool {
@@ -49,33 +55,57 @@ impl Kind {
 
     /// True if running it twice is allowed under this policy.
     pub(crate) const fn is_repeatable(self, resend: Resend) -> bool {
-        let reads = matches!(self, Self::Get | Self::Read);
+        let reads = matches!(self, Self::Get | Self::GetBoth | Self::Read);
         match resend {
             Resend::Never => false,
             Resend::Safe => reads,
-            Resend::Idempotent => reads || matches!(self, Self::Set | Self::WrongType),
+            Resend::Idempotent => {
+                reads || matches!(self, Self::Set | Self::SetBoth | Self::WrongType)
+            }
             Resend::Always => true,
         }
     }
 
-    /// The command; `own` is a blocking one's own timeout.
-    pub(crate) fn command(self, token: u64, own: Duration, padding: usize) -> Command {
+    /// Its commands, one behind the other: more than one for a transaction.
+    pub(crate) fn commands(self, token: u64, wish: &Wish) -> Command {
+        let key = |name: &str| match wish.tag {
+            Some(tag) => format!("{name}{{{tag}}}"),
+            None => name.to_owned(),
+        };
         let text = token.to_string();
+        let padded = || format!("{text}:{}", "x".repeat(wish.padding));
         let words: Vec<String> = match self {
-            Self::Get => vec!["GET".into(), text],
-            Self::Set => vec!["SET".into(), "s".into(), format!("{text}:{}", "x".repeat(padding))],
-            Self::SetOnce => vec!["SET".into(), "s".into(), text, "NX".into()],
-            Self::Incr => vec!["INCR".into(), text],
-            Self::Push => vec!["RPUSH".into(), "l".into(), text],
-            Self::WrongType => vec!["HSET".into(), "s".into(), text],
-            Self::Script => vec!["EVAL".into(), "#!lua".into(), "0".into(), text],
-            Self::HalfScript => vec!["EVAL".into(), "publish-and-set".into(), "0".into(), text],
+            Self::Get => vec!["GET".into(), key(&text)],
+            Self::Set => vec!["SET".into(), key("s"), padded()],
+            Self::SetOnce => vec!["SET".into(), key("s"), text, "NX".into()],
+            Self::Incr => vec!["INCR".into(), key(&text)],
+            Self::Push => vec!["RPUSH".into(), key("l"), text],
+            Self::WrongType => vec!["HSET".into(), key("s"), text],
+            Self::Script | Self::HalfScript => {
+                let script = if self == Self::Script { "#!lua" } else { "publish-and-set" };
+                let count = if wish.tag.is_some() { "1" } else { "0" };
+                let keys = wish.tag.map(|_| key("s"));
+                let before = ["EVAL", script, count].map(String::from);
+                before.into_iter().chain(keys).chain([text]).collect()
+            }
             Self::Publish => vec!["PUBLISH".into(), "news".into(), text],
-            Self::Pop => vec!["BLPOP".into(), text, own.as_secs_f64().to_string()],
+            Self::Pop => vec!["BLPOP".into(), key(&text), wish.own.as_secs_f64().to_string()],
             Self::Read => {
-                let millis = own.as_millis().max(1).to_string();
-                let words = ["XREAD", "BLOCK", &millis, "STREAMS", &text, "$"];
+                let millis = wish.own.as_millis().max(1).to_string();
+                let words = ["XREAD", "BLOCK", &millis, "STREAMS", &key(&text), "$"];
                 words.map(String::from).to_vec()
+            }
+            Self::GetBoth => vec!["MGET".into(), key(&text), key("l")],
+            Self::SetBoth => vec!["MSET".into(), key("s"), padded(), key("l"), text],
+            Self::Transaction => {
+                let mut all = Command::new("MULTI");
+                all.begin_next("GET");
+                all.push_arg(key("x").as_bytes());
+                all.begin_next("RPUSH");
+                all.push_arg(key("l").as_bytes());
+                all.push_arg(text.as_bytes());
+                all.begin_next("EXEC");
+                return all;
             }
         };
         let mut command = Command::new(&words[0]);
@@ -94,11 +124,13 @@ impl Kind {
             b"INCR" => (Self::Incr, 1),
             b"RPUSH" => (Self::Push, 2),
             b"HSET" => (Self::WrongType, 2),
-            b"EVAL" if words[1] == b"#!lua" => (Self::Script, 3),
-            b"EVAL" => (Self::HalfScript, 3),
+            b"EVAL" if words[1] == b"#!lua" => (Self::Script, words.len() - 1),
+            b"EVAL" => (Self::HalfScript, words.len() - 1),
             b"PUBLISH" => (Self::Publish, 2),
             b"BLPOP" => (Self::Pop, 1),
             b"XREAD" => (Self::Read, 4),
+            b"MGET" => (Self::GetBoth, 1),
+            b"MSET" => (Self::SetBoth, 2),
             _ => return None,
         };
         let digits: Vec<u8> =
@@ -116,6 +148,8 @@ pub(crate) struct Wish {
     /// A blocking command's own timeout; zero waits for ever.
     pub(crate) own: Duration,
     pub(crate) padding: usize,
+    /// The hash tag of its keys.
+    pub(crate) tag: Option<usize>,
 }
 
 impl World {
@@ -166,6 +200,7 @@ impl World {
         if kind.blocks() && !habit.blocks {
             kind = Kind::Incr;
         }
+        let (kind, tag) = self.place(kind);
         let mut resend = habit.resend;
         if self.rng.u8(..) < habit.other_policies {
             resend = match self.rng.u32(0..4) {
@@ -185,30 +220,53 @@ impl World {
             _ => Duration::from_millis(self.rng.u64(10..4000)),
         };
         let padding = if self.rng.u8(..) < habit.large { self.rng.usize(0..50_000) } else { 8 };
-        Wish { kind, resend, timeout, own, padding }
+        Wish { kind, resend, timeout, own, padding, tag }
+    }
+
+    /// Where there are slots, keys have tags, and some commands more than one key.
+    fn place(&mut self, kind: Kind) -> (Kind, Option<usize>) {
+        if self.cluster.is_none() {
+            return (kind, None);
+        }
+        let kind = match self.rng.u32(0..12) {
+            _ if kind.blocks() => kind,
+            0 => Kind::GetBoth,
+            1 => Kind::SetBoth,
+            2 => Kind::Transaction,
+            _ => kind,
+        };
+        let tag = self.rng.usize(0..crate::cluster::map::TAGS);
+        (kind, (kind != Kind::Publish).then_some(tag))
     }
 
     /// Makes a request. Its token, unless the client has refused it.
     pub(crate) fn ask(&mut self, client: usize, wish: Wish) -> u64 {
-        let Wish { kind, resend, timeout, own, padding } = wish;
+        let Wish { kind, resend, timeout, own, .. } = wish;
         let due = if kind.blocks() && own.is_zero() {
             u64::MAX
         } else {
             let own = if kind.blocks() { own } else { Duration::ZERO };
             self.now + (timeout + own).as_micros() as u64
         };
-        let token = self.ledger.open(client, kind, resend, due);
-        let command = kind.command(token, own, padding);
-        let options = RequestOptions {
-            timeout: Some(timeout),
-            resend: Some(resend),
-            ..RequestOptions::default()
-        };
+        let token = self.ledger.open(client, &wish, due, self.now);
+        let command = kind.commands(token, &wish);
+        let (timeout, resend) = (Some(timeout), Some(resend));
+        let options = RequestOptions { timeout, resend, ..RequestOptions::default() };
         self.trace.note(self.now, || {
-            format!("client {client}: ask {token} {kind:?} {resend:?} {timeout:?} {own:?}")
+            format!(
+                "client {client}: ask {token} {kind:?} {resend:?} {timeout:?} {own:?} {:?}",
+                wish.tag
+            )
         });
         self.clients[client].core.set_now(Time::from_micros(self.now));
-        match self.clients[client].core.submit(&command, token, &options) {
+        let core = &mut self.clients[client].core;
+        let accepted = match wish.kind {
+            Kind::Transaction => {
+                core.submit_transaction(command.run(), 2, Class::default(), token, &options)
+            }
+            _ => core.submit(&command, token, &options),
+        };
+        match accepted {
             Ok(id) => self.ledger.accepted(token, id),
             Err(error) => self.on_answer(token, Err(error)),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use redial_proto::{
-    ConnId, Core, Event as CoreEvent, EventKind, Input, LinkId, Output, Purpose, State,
+    ConnId, Core, Endpoint, Event as CoreEvent, EventKind, Input, LinkId, Output, Purpose, State,
     SubscriptionChange, Time,
 };
 
@@ -57,8 +57,8 @@ pub(crate) struct Client {
     ticks: (u64, u32),
     ticks_this_second: (u64, u32),
     is_pumping: bool,
-    /// Newest request that a server process ran for this client, by run id.
-    pub(crate) last_run: BTreeMap<String, u64>,
+    /// Newest request that a server process ran for this client, by run id and hash tag.
+    pub(crate) last_run: BTreeMap<(String, Option<usize>), u64>,
     /// Messages heard.
     pub(crate) heard: Vec<Vec<u8>>,
     pub(crate) suspicions: u32,
@@ -170,7 +170,7 @@ impl World {
                 self.on_answer(token, reply);
                 self.carry_on(client);
             }
-            Output::Dial { conn, .. } => self.on_dial(client, conn),
+            Output::Dial { conn, endpoint } => self.on_dial(client, conn, &endpoint),
             // No cryptography here: a socket that is connected is secured as soon as that is asked for.
             Output::StartTls { conn, .. } => self.input(client, Input::Secured(conn)),
             Output::AskOtherWay { conn, tls, .. } => {
@@ -254,7 +254,7 @@ impl World {
         }
     }
 
-    fn on_dial(&mut self, client: usize, conn: ConnId) {
+    fn on_dial(&mut self, client: usize, conn: ConnId, endpoint: &Endpoint) {
         let view = &mut self.clients[client];
         let links = view.links.values().filter(|link| link.state != State::End).count().max(1);
         let under_way = view.sockets.iter().filter(|s| !view.adopted.contains(&s.conn)).count();
@@ -266,7 +266,7 @@ impl World {
                 format!("client {client}: {under_way} dials are under way for {links} links, and one more")
             });
         }
-        self.dial(client, conn);
+        self.dial(client, conn, endpoint);
     }
 
     fn close(&mut self, client: usize, conn: ConnId, reset: bool) {
@@ -290,14 +290,23 @@ impl World {
     fn on_event(&mut self, client: usize, event: CoreEvent) {
         let CoreEvent { link, purpose, kind } = event;
         let fresh = LinkView { purpose, state: State::Wait, adoptions: 0 };
-        let view = self.clients[client].links.entry(link).or_insert(fresh);
+        let links = &mut self.clients[client].links;
+        let is_first = links.first_key_value().is_none_or(|(first, _)| *first == link);
+        let view = links.entry(link).or_insert(fresh);
         match kind {
+            // Links of nodes come and go; the first one stays.
+            EventKind::State(State::End) if self.cluster.is_some() && !is_first => {
+                self.clients[client].links.remove(&link);
+            }
             EventKind::State(state) => view.state = state,
             EventKind::Adopted { conn, .. } => {
                 view.adoptions += 1;
                 let again = view.adoptions > 1 && purpose != Purpose::Blocking;
                 self.clients[client].adopted.push(conn);
-                self.check_role(client, conn);
+                // Whoever is asked about others may be a replica.
+                if purpose != Purpose::Discovery {
+                    self.check_role(client, conn);
+                }
                 if again && self.plan.mood.is_calm() && !self.is_ending {
                     self.fail(Oracle::FalseAlarm, || {
                         format!(

@@ -124,6 +124,8 @@ pub(crate) enum Action {
     Connect {
         client: usize,
     },
+    /// What concerns a cluster.
+    Cluster(crate::cluster::Fault),
     Heal,
 }
 
@@ -214,6 +216,7 @@ impl World {
             Action::Disconnect { client } => self.input(client, Input::Disconnect),
             Action::Quit { client } => self.input(client, Input::Quit),
             Action::Connect { client } => self.connect(client),
+            Action::Cluster(fault) => self.act_on_cluster(fault),
             _ => self.heal(),
         }
     }
@@ -274,6 +277,22 @@ impl World {
             host.password.clone_from(&self.plan.password);
             self.queue.push(self.now, Event::Wake(server));
         }
+        match self.cluster {
+            Some(_) => self.heal_cluster(),
+            None => self.heal_pair(real),
+        }
+        let password = self.plan.password.clone();
+        let credentials = password.map(|password| Credentials { username: None, password });
+        for client in 0..self.clients.len() {
+            self.input(client, Input::Credentials(credentials.clone()));
+            self.connect(client);
+        }
+        self.healed_at = Some(self.now);
+        self.queue.push(self.now + 1, Event::Check);
+    }
+
+    /// One of the servers leads, and the others follow.
+    fn heal_pair(&mut self, real: usize) {
         let primaries = (0..real).filter(|server| self.servers[*server].is_primary());
         let leader = primaries.max_by_key(|server| self.servers[*server].promoted_at);
         let leader = leader.unwrap_or(self.net.leads_to);
@@ -284,13 +303,5 @@ impl World {
                 self.demote(server, leader);
             }
         }
-        let password = self.plan.password.clone();
-        let credentials = password.map(|password| Credentials { username: None, password });
-        for client in 0..self.clients.len() {
-            self.input(client, Input::Credentials(credentials.clone()));
-            self.connect(client);
-        }
-        self.healed_at = Some(self.now);
-        self.queue.push(self.now + 1, Event::Check);
     }
 }

@@ -3,7 +3,7 @@
 use redial_proto::{Delivery, Error, ErrorKind, RequestId, Resend};
 use redial_resp::Frame;
 
-use crate::caller::Kind;
+use crate::caller::{Kind, Wish};
 use crate::oracle::Oracle;
 use crate::world::World;
 
@@ -24,7 +24,10 @@ pub(crate) struct Request {
     pub(crate) client: usize,
     pub(crate) kind: Kind,
     pub(crate) resend: Resend,
-    due: u64,
+    /// The hash tag of its keys.
+    pub(crate) tag: Option<usize>,
+    pub(crate) asked: u64,
+    pub(crate) due: u64,
     id: Option<RequestId>,
     /// When its caller went away.
     cancelled: Option<u64>,
@@ -33,7 +36,7 @@ pub(crate) struct Request {
     pub(crate) outcome: Option<(u64, Outcome)>,
     /// How often a server ran it, and how often one refused it.
     ran: u32,
-    refused: u32,
+    pub(crate) refused: u32,
     /// The server that ran it last.
     pub(crate) ran_on: Option<usize>,
 }
@@ -62,11 +65,13 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn open(&mut self, client: usize, kind: Kind, resend: Resend, due: u64) -> u64 {
+    pub(crate) fn open(&mut self, client: usize, wish: &Wish, due: u64, now: u64) -> u64 {
         self.requests.push(Request {
             client,
-            kind,
-            resend,
+            kind: wish.kind,
+            resend: wish.resend,
+            tag: wish.tag,
+            asked: now,
             due,
             id: None,
             cancelled: None,
@@ -151,7 +156,7 @@ impl World {
         let request = &mut self.ledger.requests[token as usize];
         request.ran += 1;
         request.ran_on = Some(server);
-        let (client, kind, ran) = (request.client, request.kind, request.ran);
+        let (client, kind, ran, tag) = (request.client, request.kind, request.ran, request.tag);
         let is_repeatable = kind.is_repeatable(request.resend);
         let is_plain = request.refused == 0 && ran == 1 && !kind.blocks();
         let outcome = request.outcome;
@@ -168,8 +173,10 @@ impl World {
             });
         }
         let hides = self.servers[server].hides;
-        let last =
-            self.clients[client].last_run.entry(self.servers[server].run_id.clone()).or_default();
+        let last = self.clients[client]
+            .last_run
+            .entry((self.servers[server].run_id.clone(), tag))
+            .or_default();
         if is_plain && !hides {
             let newer = *last;
             *last = newer.max(token);
@@ -211,6 +218,7 @@ impl World {
             Err(error) => self.check_error(token, &error),
         }
         self.watch_alarm(token, outcome);
+        self.watch_others(token, outcome);
     }
 
     fn check_reply(&mut self, token: u64, frame: &Frame) {

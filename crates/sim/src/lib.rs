@@ -9,6 +9,7 @@
 //! | `net` | TCP between the hosts |
 //! | `server` | Redis servers, as far as clients can tell |
 //! | `fault` | what goes wrong |
+//! | `cluster` | a Redis Cluster: what nodes believe and say, elections, slots that move |
 //! | `caller` | what programs ask for |
 //! | `driver` | the client's sockets and timers, and what its events show |
 //! | `ledger` | every request, and the rules for it |
@@ -17,6 +18,7 @@
 //! | `oracle` | the names of the rules |
 
 mod caller;
+mod cluster;
 mod driver;
 mod fault;
 mod finale;

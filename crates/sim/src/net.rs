@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use redial_proto::{ConnId, Input, TcpInfo};
+use redial_proto::{ConnId, Endpoint, Input, TcpInfo};
 
 use crate::queue::Event;
 use crate::world::World;
@@ -105,6 +105,8 @@ impl Half {
 pub(crate) struct Pipe {
     pub(crate) client: usize,
     pub(crate) conn: ConnId,
+    /// The server that is meant; otherwise whichever leads.
+    target: Option<usize>,
     /// The server that it got, once its SYN arrived.
     pub(crate) server: Option<usize>,
     up: Half,
@@ -140,6 +142,12 @@ pub(crate) struct Net {
     pub(crate) mute: u32,
 }
 
+/// The server with a name of its own: `n3`.
+fn server_at(endpoint: &Endpoint) -> Option<usize> {
+    let Endpoint::Tcp { host, .. } = endpoint else { return None };
+    host.strip_prefix('n')?.parse().ok()
+}
+
 impl World {
     /// One way, now.
     pub(crate) fn delay(&mut self) -> u64 {
@@ -154,12 +162,13 @@ impl World {
             && self.now >= self.net.cut[server][dir as usize]
     }
 
-    pub(crate) fn dial(&mut self, client: usize, conn: ConnId) {
+    pub(crate) fn dial(&mut self, client: usize, conn: ConnId, endpoint: &Endpoint) {
         let id = self.pipes.len();
         let window = self.plan.receive_buffer as u64;
         self.pipes.push(Pipe {
             client,
             conn,
+            target: server_at(endpoint),
             server: None,
             up: Half::new(window),
             down: Half::new(u64::MAX),
@@ -190,7 +199,7 @@ impl World {
         let delay = self.delay();
         if self.pipes[id].server_end == End::Dialing {
             let server = match self.net.mute {
-                0 => self.net.leads_to,
+                0 => self.pipes[id].target.unwrap_or(self.net.leads_to),
                 _ => {
                     self.net.mute -= 1;
                     self.servers.len() - 1

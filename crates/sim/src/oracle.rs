@@ -22,6 +22,10 @@ pub enum Oracle {
     NeverSent,
     /// Requests of one client run in the order of their acceptance on each server, refused and repeated ones aside.
     Order,
+    /// No request goes round among servers without a pause.
+    Rounds,
+    /// While one shard of a cluster fails, callers of the others have no error and do not stand still.
+    OtherShards,
     /// After the last fault every link is ready again within the bound.
     ReadyAgain,
     /// A client that is ready serves: its last request succeeds, and its subscription hears the last message.

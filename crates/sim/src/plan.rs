@@ -4,11 +4,12 @@ use fastrand::Rng;
 use redial_proto::{Config, Endpoint, Protocol, Resend, WantedRole};
 
 use crate::caller::Wish;
+use crate::cluster::{self, ClusterPlan};
 use crate::fault::{Action, Ending};
 use crate::server::Version;
 use crate::world::START;
 
-const MS: u64 = 1000;
+pub(crate) const MS: u64 = 1000;
 
 /// What may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Mood {
     Slow,
     /// Anything.
     Storm,
+    /// Anything, but of one shard of a cluster: the others notice nothing.
+    OneShard(usize),
     /// A drill: only what its scenario says.
     Drill,
 }
@@ -81,6 +84,8 @@ pub(crate) struct Plan {
     pub(crate) replica_lag: u64,
     /// Of a connection, after its server stood still.
     pub(crate) longest_turn: u64,
+    /// Where the servers are a cluster.
+    pub(crate) cluster: Option<ClusterPlan>,
     pub(crate) servers: Vec<Version>,
     pub(crate) password: Option<String>,
     pub(crate) hides: bool,
@@ -95,8 +100,37 @@ pub(crate) fn endpoint() -> Endpoint {
 }
 
 impl Plan {
-    /// The plan of a seed.
+    /// One that does nothing, over a path with this delay.
+    pub(crate) fn plain(seed: u64, mood: Mood, delay: u64, servers: Vec<Version>) -> Self {
+        Self {
+            seed,
+            mood,
+            delay,
+            jitter: 0,
+            send_buffer: 200_000,
+            receive_buffer: 100_000,
+            splits: 0,
+            has_tcp_info: true,
+            late_ticks: 0,
+            replica_lag: MS,
+            longest_turn: 0,
+            cluster: None,
+            servers,
+            password: None,
+            hides: false,
+            knows_hello: true,
+            clients: Vec::new(),
+            actions: Vec::new(),
+            calls_until: START,
+        }
+    }
+
+    /// The plan of a seed, which says what kind of deployment it is too.
     pub(crate) fn from_seed(seed: u64) -> Self {
+        if seed.is_multiple_of(3) { Self::standalone(seed) } else { cluster::plan(seed) }
+    }
+
+    fn standalone(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mood = match rng.u32(0..20) {
             0 | 1 => Mood::Still,
@@ -115,9 +149,6 @@ impl Plan {
         let password = (rng.u32(0..4) == 0).then(|| "secret".to_owned());
         let calls_until = START + rng.u64(3_000..10_000) * MS;
         let mut plan = Self {
-            seed,
-            mood,
-            delay,
             jitter: rng.u64(0..=delay),
             send_buffer: if small { rng.usize(200..4_000) } else { 200_000 },
             receive_buffer: if small { rng.usize(200..4_000) } else { 100_000 },
@@ -126,13 +157,11 @@ impl Plan {
             late_ticks: if rng.u32(0..4) == 0 { rng.u64(0..3 * MS) } else { 0 },
             replica_lag: rng.u64(0..200 * MS),
             longest_turn: if rng.bool() { rng.u64(0..60 * MS) } else { 0 },
-            servers,
             password,
             hides: rng.u32(0..12) == 0,
             knows_hello: rng.u32(0..5) != 0,
-            clients: Vec::new(),
-            actions: Vec::new(),
             calls_until,
+            ..Self::plain(seed, mood, delay, servers)
         };
         let clients = rng.usize(1..4);
         let is_one_process = rng.bool();
@@ -145,7 +174,7 @@ impl Plan {
         plan
     }
 
-    fn client(&self, rng: &mut Rng, process: usize) -> ClientPlan {
+    pub(crate) fn client(&self, rng: &mut Rng, process: usize) -> ClientPlan {
         let mut config = Config::new(endpoint());
         config.session.credentials = self.password.clone().map(|password| {
             redial_proto::Credentials { username: rng.bool().then(|| "me".to_owned()), password }
@@ -187,7 +216,7 @@ impl Plan {
     fn plan_faults(&mut self, rng: &mut Rng) {
         let mut at = START + rng.u64(100..2_000) * MS;
         match self.mood {
-            Mood::Still | Mood::Drill => {}
+            Mood::Still | Mood::OneShard(_) | Mood::Drill => {}
             Mood::Slow => {
                 for _ in 0..rng.u32(1..4) {
                     let lasts = self.add_slowness(rng, at);
@@ -229,7 +258,7 @@ impl Plan {
     }
 
     /// A client ends, by hand, and is connected again.
-    fn add_end(&mut self, rng: &mut Rng, upto: u64) {
+    pub(crate) fn add_end(&mut self, rng: &mut Rng, upto: u64) {
         let client = rng.usize(0..self.clients.len());
         let at = rng.u64(START..upto);
         let action =

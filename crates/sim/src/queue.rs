@@ -40,6 +40,10 @@ pub(crate) enum Event {
     Cancel(u64),
     /// A part of a fault.
     Act(Action),
+    /// Nodes of a cluster look around.
+    Cron,
+    /// A node of a cluster hears what another says of itself.
+    Gossip { from: usize, to: usize },
     /// The oracle looks at the clients.
     Check,
 }

@@ -286,6 +286,7 @@ impl Scenario {
             timeout: Duration::from_secs(10),
             own: Duration::ZERO,
             padding: 8,
+            tag: None,
         };
         let habit = Habit {
             pause: 20 * MS,
@@ -317,6 +318,7 @@ impl Scenario {
             late_ticks: 0,
             replica_lag: MS,
             longest_turn: self.longest_turn,
+            cluster: None,
             servers: vec![self.version; 2],
             password: None,
             hides: false,

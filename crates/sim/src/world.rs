@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use redial_proto::{Board, Core, Input, LinkId, RetryBudget, State, SubscriptionKind};
 
+use crate::cluster::{Cluster, SHARDS};
 use crate::driver::Client;
 use crate::ledger::Ledger;
 use crate::net::{Net, Pipe};
@@ -30,6 +31,8 @@ pub(crate) struct World {
     pub(crate) pipes: Vec<Pipe>,
     /// The last one is no server: a host that accepts and never answers.
     pub(crate) servers: Vec<Server>,
+    /// Where the servers are one.
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) clients: Vec<Client>,
     pub(crate) boards: Vec<Board<(usize, LinkId)>>,
     /// What clients are told before time goes on.
@@ -55,7 +58,10 @@ impl World {
             .enumerate()
             .map(|(name, version)| {
                 let mut server = Server::new(name, *version);
-                if name > 0 {
+                if plan.cluster.is_some() {
+                    server.role = Cluster::first_role(name);
+                    server.replid = format!("replid-of-{}", name % SHARDS);
+                } else if name > 0 {
                     server.role = Role::ReplicaOf(0);
                 }
                 server.password.clone_from(&plan.password);
@@ -85,6 +91,7 @@ impl World {
             pipes: Vec::new(),
             boards: plan.clients.iter().map(|_| Board::default()).collect(),
             servers,
+            cluster: plan.cluster.as_ref().map(|cluster| Cluster::new(cluster, plan.seed)),
             clients,
             pending: VecDeque::new(),
             ledger: Ledger::default(),
@@ -126,6 +133,7 @@ impl World {
     }
 
     fn begin(&mut self) {
+        self.begin_cluster();
         for (at, action) in self.plan.actions.clone() {
             self.queue.push(at, Event::Act(action));
         }
@@ -180,6 +188,8 @@ impl World {
             Event::Call(client) => self.on_call(client),
             Event::Cancel(token) => self.on_cancel(token),
             Event::Act(action) => self.act(action),
+            Event::Cron => self.on_cron(),
+            Event::Gossip { from, to } => self.on_gossip(from, to),
             Event::Check => self.check(),
         }
     }

@@ -3,6 +3,7 @@
 use super::commands::bulk;
 use super::session::{Blocked, Words};
 use super::{Role, Version};
+use crate::caller::Kind;
 use crate::world::World;
 
 const OK: &[u8] = b"+OK\r\n";
@@ -41,6 +42,10 @@ impl World {
                 OK.to_vec()
             }
             b"EXEC" => self.exec(server, pipe),
+            b"GET" => b"$-1\r\n".to_vec(),
+            b"ASKING" => OK.to_vec(),
+            b"CLUSTER" => self.cluster_command(server, second),
+            b"ROLE" => self.role(server),
             _ => b"-ERR unknown command\r\n".to_vec(),
         }
     }
@@ -178,10 +183,20 @@ impl World {
 
     fn exec(&mut self, server: usize, pipe: usize) -> Vec<u8> {
         let session = self.servers[server].sessions.get_mut(&pipe);
-        let queued = session.and_then(|session| session.multi.take()).unwrap_or_default();
+        let Some(session) = session else { return Vec::new() };
+        let queued = session.multi.take().unwrap_or_default();
+        if std::mem::take(&mut session.is_dirty) {
+            for (_, token) in queued.iter().filter_map(|words| Kind::recognise(words)) {
+                self.ledger.refused(token);
+            }
+            return b"-EXECABORT Transaction discarded because of previous errors.\r\n".to_vec();
+        }
         let mut reply = format!("*{}\r\n", queued.len()).into_bytes();
         for words in &queued {
-            let one = self.administrate(server, pipe, words);
+            let one = match Kind::recognise(words) {
+                Some((kind, token)) => self.run_command(server, pipe, kind, token, words),
+                None => self.administrate(server, pipe, words),
+            };
             reply.extend(one);
         }
         reply

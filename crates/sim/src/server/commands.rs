@@ -18,7 +18,7 @@ fn line(text: &str) -> Vec<u8> {
     format!("{text}\r\n").into_bytes()
 }
 
-pub(super) fn bulk(text: &str) -> Vec<u8> {
+pub(crate) fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
@@ -42,16 +42,16 @@ impl World {
             self.arrived(token, pipe, start);
         }
         if let Some(refusal) = self.refusal(server, pipe, words, kind) {
-            if let Some((_, token)) = kind {
-                self.ledger.refused(token);
-            }
+            self.on_refusal(server, pipe, words);
             return refusal;
         }
         if self.is_queueing(server, pipe) && !matches!(words[0].as_slice(), b"EXEC" | b"MULTI") {
             return self.enqueue(server, pipe, words);
         }
         let is_paused = self.now < self.servers[server].paused_until;
-        if is_paused && kind.is_some_and(|(kind, _)| kind.may_write()) {
+        let may_write =
+            self.tokens_of(server, pipe, words).iter().any(|(kind, _)| kind.may_write());
+        if is_paused && may_write {
             if let Some(session) = self.servers[server].sessions.get_mut(&pipe) {
                 session.blocked = Some(Blocked::Paused(words.clone(), start));
             }
@@ -61,6 +61,39 @@ impl World {
             Some((kind, token)) => self.run_command(server, pipe, kind, token, words),
             None => self.administrate(server, pipe, words),
         }
+    }
+
+    /// What a command asks for: of EXEC all that is queued.
+    fn tokens_of(&self, server: usize, pipe: usize, words: &Words) -> Vec<(Kind, u64)> {
+        let session = self.servers[server].sessions.get(&pipe);
+        let queued = session.filter(|_| words[0] == b"EXEC").and_then(|s| s.multi.as_deref());
+        queued
+            .unwrap_or_else(|| std::slice::from_ref(words))
+            .iter()
+            .filter_map(|words| Kind::recognise(words))
+            .collect()
+    }
+
+    fn on_refusal(&mut self, server: usize, pipe: usize, words: &Words) {
+        for (_, token) in self.tokens_of(server, pipe, words) {
+            self.ledger.refused(token);
+            self.watch_rounds(token);
+        }
+        if let Some(session) = self.servers[server].sessions.get_mut(&pipe) {
+            if words[0] == b"EXEC" {
+                (session.multi, session.is_dirty) = (None, false);
+            }
+            session.is_dirty |= session.multi.is_some();
+        }
+    }
+
+    /// The node of a cluster that this is does not have the keys.
+    fn is_elsewhere(&self, server: usize, pipe: usize, words: &Words) -> Option<Vec<u8>> {
+        self.cluster.as_ref()?;
+        let session = self.servers[server].sessions.get(&pipe)?;
+        let queued = session.multi.iter().flatten().filter(|_| words[0] == b"EXEC");
+        let commands: Vec<&Words> = queued.chain([words]).collect();
+        self.slot_refusal(server, &commands, session.asking).map(String::into_bytes)
     }
 
     fn is_queueing(&self, server: usize, pipe: usize) -> bool {
@@ -86,13 +119,19 @@ impl World {
         if host.hides && matches!(name, b"INFO" | b"CLIENT") {
             return Some(line("-NOPERM this user has no permissions to run the command"));
         }
+        if let Some(refusal) = self.is_elsewhere(server, pipe, words) {
+            return Some(refusal);
+        }
         if writes && now < host.no_replicas_until {
             return Some(line("-NOREPLICAS Not enough good replicas to write."));
         }
         if writes && host.role != Role::Primary {
             return Some([READONLY, b"\r\n"].concat());
         }
-        let is_info = matches!(name, b"INFO" | b"CLIENT" | b"SELECT" | b"SUBSCRIBE" | b"MULTI");
+        let is_info = matches!(
+            name,
+            b"INFO" | b"CLIENT" | b"SELECT" | b"SUBSCRIBE" | b"MULTI" | b"CLUSTER" | b"ROLE"
+        );
         if host.role != Role::Primary && now < host.master_down_until && !is_admin && !is_info {
             return Some(line(
                 "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
@@ -117,7 +156,7 @@ impl World {
         self.ran(token, server, writes);
     }
 
-    fn run_command(
+    pub(super) fn run_command(
         &mut self,
         server: usize,
         pipe: usize,
@@ -130,11 +169,15 @@ impl World {
                 self.apply(server, token, false);
                 bulk(&token.to_string())
             }
-            Kind::Set | Kind::SetOnce => {
+            Kind::GetBoth => {
+                self.apply(server, token, false);
+                [b"*2\r\n$-1\r\n", &bulk(&token.to_string())[..]].concat()
+            }
+            Kind::Set | Kind::SetOnce | Kind::SetBoth => {
                 self.apply(server, token, true);
                 line(&format!("+OK {token}"))
             }
-            Kind::Incr | Kind::Push => {
+            Kind::Incr | Kind::Push | Kind::Transaction => {
                 self.apply(server, token, true);
                 line(&format!(":{token}"))
             }
@@ -196,8 +239,20 @@ impl World {
         Vec::new()
     }
 
-    /// Tells everybody who listens on this server.
+    /// Tells everybody who listens on this server; in a cluster, on all that can be reached.
     pub(crate) fn publish(&mut self, server: usize, message: &[u8]) {
+        match self.cluster {
+            Some(_) => {
+                let nodes = self.servers.len() - 1;
+                let reached: Vec<usize> =
+                    (0..nodes).filter(|node| self.servers[*node].works(self.now)).collect();
+                reached.into_iter().for_each(|node| self.publish_on(node, message));
+            }
+            None => self.publish_on(server, message),
+        }
+    }
+
+    fn publish_on(&mut self, server: usize, message: &[u8]) {
         let listeners: Vec<(usize, bool)> = self.servers[server]
             .sessions
             .iter()

@@ -9,7 +9,8 @@ mod session;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::session::{Blocked, Rx, Session};
+pub(crate) use self::commands::bulk;
+pub(crate) use self::session::{Blocked, Rx, Session, Words};
 use crate::net::{Dir, End};
 use crate::queue::Event;
 use crate::world::World;
@@ -107,7 +108,7 @@ impl Server {
         matches!(self.role, Role::Primary)
     }
 
-    const fn works(&self, now: u64) -> bool {
+    pub(crate) const fn works(&self, now: u64) -> bool {
         self.host_up && self.running && now >= self.frozen_until
     }
 }
@@ -179,11 +180,23 @@ impl World {
             }
             let Some((command, start)) = session.next_command() else { return };
             let reply = self.execute(server, pipe, &command, start);
+            self.forget_asking(server, pipe, &command);
             self.reply(server, pipe, &reply);
         }
     }
 
-    pub(super) fn reply(&mut self, server: usize, pipe: usize, bytes: &[u8]) {
+    /// ASKING is for the next command, or the next transaction.
+    fn forget_asking(&mut self, server: usize, pipe: usize, command: &Words) {
+        let session = self.servers[server].sessions.get_mut(&pipe);
+        let goes_on = |session: &&mut Session| {
+            session.multi.is_some() || session.blocked.as_ref().is_some_and(Blocked::is_paused)
+        };
+        if let Some(session) = session.filter(|session| !goes_on(session)) {
+            session.asking = command[0] == b"ASKING";
+        }
+    }
+
+    pub(crate) fn reply(&mut self, server: usize, pipe: usize, bytes: &[u8]) {
         let is_there = self.servers[server].sessions.contains_key(&pipe);
         if is_there && self.pipes[pipe].server_end == End::Open && !bytes.is_empty() {
             self.send(pipe, Dir::Down, bytes);
@@ -222,6 +235,7 @@ impl World {
                     session.blocked.take_if(|b| b.is_paused())
             {
                 let reply = self.execute(server, pipe, &command, start);
+                self.forget_asking(server, pipe, &command);
                 self.reply(server, pipe, &reply);
             }
             self.serve_in_turn(server, pipe);

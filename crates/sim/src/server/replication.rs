@@ -112,7 +112,7 @@ impl World {
         }
         self.runs += 1;
         let (run, now, replid) = (self.runs, self.now, self.new_replid());
-        let leader = self.net.leads_to;
+        let (leader, is_cluster) = (self.net.leads_to, self.cluster.is_some());
         let follows = leader != server && self.servers[leader].is_primary();
         let host = &mut self.servers[server];
         host.host_up = true;
@@ -130,9 +130,12 @@ impl World {
             host.replid2_until = -1;
         }
         host.demoted_at = now;
-        host.role = if follows { Role::ReplicaOf(leader) } else { Role::Primary };
+        if !is_cluster {
+            host.role = if follows { Role::ReplicaOf(leader) } else { Role::Primary };
+        }
         let text = format!("server {server} starts as {:?} {:?}", host.role, host.run_id);
         self.trace.note(self.now, || text);
         self.queue.push(now + loading, Event::Wake(server));
+        self.on_node_started(server);
     }
 }

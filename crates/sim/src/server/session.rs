@@ -45,7 +45,11 @@ pub(crate) struct Session {
     pub(crate) net_in: u64,
     pub(crate) resp3: bool,
     pub(crate) authed: bool,
+    /// ASKING was the last command.
+    pub(crate) asking: bool,
     pub(crate) multi: Option<Vec<Words>>,
+    /// A command of the transaction was refused.
+    pub(crate) is_dirty: bool,
     pub(crate) blocked: Option<Blocked>,
     pub(crate) channels: BTreeSet<Vec<u8>>,
 }
@@ -61,7 +65,9 @@ impl Session {
             net_in: 0,
             resp3: false,
             authed,
+            asking: false,
             multi: None,
+            is_dirty: false,
             blocked: None,
             channels: BTreeSet::new(),
         }
