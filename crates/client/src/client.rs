@@ -16,6 +16,7 @@ use crate::driver::task::Driver;
 use crate::durable::Durable;
 use crate::error::{CoreErrorKind, Error};
 use crate::events::{Events, Hub};
+use crate::function::Function;
 use crate::group::JoinGroup;
 use crate::key_prefix::KeyPrefix;
 use crate::monitor::OpenMonitor;
@@ -113,6 +114,14 @@ impl Client {
     /// Runs a script; keys and arguments follow.
     pub fn script<R>(&self, script: &Script) -> ScriptCall<R> {
         ScriptCall::new(Arc::clone(&self.0), script)
+    }
+
+    /// Calls a function; keys and arguments follow. A server that does not have its library is given it first. Redis 6.2 has no functions, which is said.
+    ///
+    /// Its delivery is that of any command: it is not called again after it may have run, unless it only reads ([`Library::read_only`](crate::Library::read_only)) or you say so
+    /// ([`ScriptCall::resend`]).
+    pub fn function<R>(&self, function: &Function) -> ScriptCall<R> {
+        ScriptCall::new(Arc::clone(&self.0), function)
     }
 
     /// All keys, as a stream (SCAN); with a [`key_prefix`](Builder::key_prefix) those that have it, without it.

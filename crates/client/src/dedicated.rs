@@ -6,6 +6,7 @@ use redial_proto::OpenedId;
 
 use crate::client::Handle;
 use crate::error::Error;
+use crate::function::Function;
 use crate::pipeline::Pipeline;
 use crate::request::Cmd;
 use crate::script::{Script, ScriptCall};
@@ -51,6 +52,11 @@ impl Dedicated {
     /// As [`Client::script`](crate::Client::script).
     pub fn script<R>(&self, script: &Script) -> ScriptCall<R> {
         ScriptCall::new(Arc::clone(&self.handle), script).on(self.id)
+    }
+
+    /// As [`Client::function`](crate::Client::function).
+    pub fn function<R>(&self, function: &Function) -> ScriptCall<R> {
+        ScriptCall::new(Arc::clone(&self.handle), function).on(self.id)
     }
 
     /// As [`Client::pipeline`](crate::Client::pipeline).

@@ -7,6 +7,7 @@ use redial_proto::OpenedId;
 
 use crate::client::Handle;
 use crate::error::Error;
+use crate::function::Function;
 use crate::pipeline::Pipeline;
 use crate::request::Cmd;
 use crate::script::{Script, ScriptCall};
@@ -59,6 +60,11 @@ impl Durable {
     /// As [`Client::script`](crate::Client::script).
     pub fn script<R>(&self, script: &Script) -> ScriptCall<R> {
         ScriptCall::new(Arc::clone(&self.0.handle), script).on(self.0.id)
+    }
+
+    /// As [`Client::function`](crate::Client::function).
+    pub fn function<R>(&self, function: &Function) -> ScriptCall<R> {
+        ScriptCall::new(Arc::clone(&self.0.handle), function).on(self.0.id)
     }
 
     /// As [`Client::pipeline`](crate::Client::pipeline).

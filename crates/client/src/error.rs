@@ -94,6 +94,17 @@ impl Error {
         }
     }
 
+    /// The same, of what had to be done before a request could be sent.
+    pub(crate) fn before(self, what: &str) -> Self {
+        match *self.0 {
+            Repr::Core(error) => {
+                let text = format!("{what}: {}", error.text());
+                redial_proto::Error::new(error.kind(), Delivery::NotSent, text).into()
+            }
+            repr => Self(Box::new(repr)),
+        }
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -24,7 +24,7 @@
 //! | several at once | [`Client::pipeline`], [`Client::transaction`] |
 //! | a connection of one's own (WATCH, SELECT) | [`Client::dedicated`] |
 //! | writes that must not be lost or repeated | [`Client::durable`], [`Cmd::once`] |
-//! | scripts, scans | [`Client::script`], [`Client::scan_all`] |
+//! | scripts, functions, scans | [`Client::script`], [`Client::function`], [`Client::scan_all`] |
 //! | messages | [`Client::subscribe`] and its kin |
 //! | options, credentials, TLS | [`Builder`] |
 //! | what happens on the connections | [`Client::events`] |
@@ -44,6 +44,7 @@ mod encoded;
 mod entra;
 mod error;
 mod events;
+mod function;
 mod group;
 mod key_prefix;
 mod monitor;
@@ -91,6 +92,7 @@ pub use crate::durable::Durable;
 pub use crate::entra::EntraId;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::events::Events;
+pub use crate::function::{Function, Library};
 pub use crate::group::{Acker, ConsumerGroup, GroupEntry, JoinGroup, StreamId};
 pub use crate::monitor::{Monitor, MonitorLine, OpenMonitor};
 pub use crate::once::Once;

@@ -11,7 +11,7 @@ use redial_resp::{Bytes, Command, Frame, FromReply, Limits, Scanner};
 
 use crate::client::Handle;
 use crate::error::Error;
-use crate::script::{self, Script};
+use crate::script::{self, Code, Script};
 
 /// How long a token is kept by default: longer than any outage that a request waits through.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
@@ -154,7 +154,7 @@ impl<R> Once<R> {
         }
         let handle = Arc::clone(&self.handle);
         let told =
-            script::run(handle, AROUND.clone(), self.options, |script| self.write_to(script));
+            script::run(handle, Code::from(&*AROUND), self.options, |script| self.write_to(script));
         unwrap_reply(told.await?.decode()?)
     }
 }

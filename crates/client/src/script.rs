@@ -1,6 +1,6 @@
-//! Scripts: named by their hash, and sent whole where the server does not know them yet.
+//! Scripts: named by their hash, and sent whole where the server does not know them yet. Calls of functions, which go the same way.
 //!
-//! What is in a script, and whether it may be sent twice, is the caller's business.
+//! What is in a script, and whether it may be sent twice, is the caller's business; how a function comes to the server is in `function`.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -15,6 +15,7 @@ use redial_resp::{Command, Frame, FromReply};
 
 use crate::client::Handle;
 use crate::error::Error;
+use crate::function::Function;
 use crate::request::Request;
 
 /// A Lua script and its hash. Cheap to clone; made once and run often, with [`Client::script`](crate::Client::script).
@@ -82,12 +83,63 @@ impl fmt::Debug for Script {
     }
 }
 
-/// One run of a script; `.await` sends it.
-#[must_use = "a script does nothing unless it is awaited"]
+/// What is to run.
+#[derive(Clone, Debug)]
+pub(crate) enum Code {
+    Script(Script),
+    Function(Function),
+}
+
+impl From<&Script> for Code {
+    fn from(script: &Script) -> Self {
+        Self::Script(script.clone())
+    }
+}
+
+impl From<&Function> for Code {
+    fn from(function: &Function) -> Self {
+        Self::Function(function.clone())
+    }
+}
+
+impl Code {
+    const fn reads_only(&self) -> bool {
+        match self {
+            Self::Script(script) => script.reads_only,
+            Self::Function(function) => function.reads_only,
+        }
+    }
+
+    /// The beginning of the command that asks whether the server knows it.
+    fn by_name(&self) -> Command {
+        match self {
+            Self::Script(script) => script.by_hash(),
+            Self::Function(function) => function.by_name(),
+        }
+    }
+
+    /// True if the server does not know it, so that nothing ran.
+    fn is_missing(&self, told: &Frame) -> bool {
+        match self {
+            Self::Script(_) => told.error().is_some_and(|error| error.code() == "NOSCRIPT"),
+            Self::Function(_) => Function::is_missing(told),
+        }
+    }
+
+    fn check(&self, told: Frame) -> Result<Frame, Error> {
+        match self {
+            Self::Script(_) => Ok(told),
+            Self::Function(function) => function.hopeless(&told).map_or(Ok(told), Err),
+        }
+    }
+}
+
+/// One run of a script or function; `.await` sends it.
+#[must_use = "it does not run unless it is awaited"]
 #[derive(Debug)]
 pub struct ScriptCall<R> {
     handle: Arc<Handle>,
-    script: Script,
+    code: Code,
     /// Its arguments from KEYS on, each list behind a name that is not sent.
     keys: Command,
     args: Command,
@@ -96,10 +148,10 @@ pub struct ScriptCall<R> {
 }
 
 impl<R> ScriptCall<R> {
-    pub(crate) fn new(handle: Arc<Handle>, script: &Script) -> Self {
+    pub(crate) fn new(handle: Arc<Handle>, code: impl Into<Code>) -> Self {
         Self {
             handle,
-            script: script.clone(),
+            code: code.into(),
             keys: Command::new("KEYS"),
             args: Command::new("ARGV"),
             options: RequestOptions::default(),
@@ -151,8 +203,8 @@ impl<R: FromReply + 'static> IntoFuture for ScriptCall<R> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { handle, script, options, .. } = &self;
-        let reply = run(Arc::clone(handle), script.clone(), *options, move |command| {
+        let Self { handle, code, options, .. } = &self;
+        let reply = run(Arc::clone(handle), code.clone(), *options, move |command| {
             self.write_to(command);
             Ok(())
         });
@@ -160,30 +212,41 @@ impl<R: FromReply + 'static> IntoFuture for ScriptCall<R> {
     }
 }
 
-/// Runs a script, whole where the server does not know it: one that was started or promoted since has never seen it. Both within one deadline.
+/// Runs it, after bringing it to a server that does not know it: one that was started or promoted since may never have seen it. All within one deadline.
 pub(crate) async fn run(
     handle: Arc<Handle>,
-    script: Script,
+    code: Code,
     mut options: RequestOptions,
     write_rest: impl Fn(&mut Command) -> Result<(), Error>,
 ) -> Result<Frame, Error> {
     let begun = Instant::now();
-    {
+    let timeout = {
         let core = &handle.mailbox.lock().core;
-        options.timeout = Some(options.timeout.unwrap_or_else(|| core.request_timeout()));
         options.resend = Some(options.resend.unwrap_or_else(|| core.resend()));
-    }
-    let mut command = script.by_hash();
+        options.timeout.unwrap_or_else(|| core.request_timeout())
+    };
+    options.timeout = Some(timeout);
+    let mut command = code.by_name();
     write_rest(&mut command)?;
     let told = Request::<Frame>::as_is(Arc::clone(&handle), command, options).await?;
-    if told.error().is_none_or(|error| error.code() != "NOSCRIPT") {
-        return Ok(told);
+    if !code.is_missing(&told) {
+        return code.check(told);
     }
-    let mut command = script.whole();
-    write_rest(&mut command)?;
-    options.timeout = options.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-    let told = Request::as_is(handle, command, options).await;
-    // Who knows no script says nothing of another server, which may have been asked before it and have run it.
-    let is_first = options.resend != Some(Resend::Always) && !script.reads_only;
+    // Who does not know it says nothing of another server, which may have been asked before it and have run it.
+    let is_first = options.resend != Some(Resend::Always) && !code.reads_only();
+    let again = async {
+        options.timeout = Some(timeout.saturating_sub(begun.elapsed()));
+        let mut command = match &code {
+            Code::Script(script) => script.whole(),
+            Code::Function(function) => {
+                function.load(Arc::clone(&handle), options).await?;
+                options.timeout = Some(timeout.saturating_sub(begun.elapsed()));
+                function.by_name()
+            }
+        };
+        write_rest(&mut command)?;
+        code.check(Request::as_is(handle, command, options).await?)
+    };
+    let told = again.await;
     if is_first { told } else { told.map_err(Error::or_unknown) }
 }

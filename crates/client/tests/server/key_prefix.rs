@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use redial::prelude::*;
-use redial::{Builder, Client, Delivery, ErrorKind, Outcomes, Script};
+use redial::{Builder, Client, Delivery, ErrorKind, Library, Outcomes, Script};
 
 use crate::cluster::Nodes;
 use crate::process::Server;
@@ -103,6 +103,14 @@ async fn keys_of_scripts_have_it_and_arguments_do_not() {
     for _ in 0..2 {
         let key: String = client.script(&script).key("a").arg("b").await.unwrap();
         assert_eq!(key, "p:a");
+    }
+    if !client.server().unwrap().version.starts_with("6.") {
+        let echo =
+            "redis.register_function('echo', function(keys, args) return {keys[1], args[1]} end)";
+        let library = Library::new(&format!("#!lua name=l\n{echo}"));
+        let told: (String, String) =
+            client.function(&library.function("echo")).key("a").arg("b").await.unwrap();
+        assert_eq!(told, ("p:a".into(), "b".into()));
     }
     client.cmd("EVAL").arg("return 1").arg(1).arg("k").arg("v").run().await.unwrap();
     assert_eq!(plain.get::<String>("p:a").await.unwrap(), "b");

@@ -14,6 +14,7 @@ mod durable;
 mod entra;
 mod examples;
 mod fake;
+mod functions;
 mod groups;
 mod hints;
 mod hostile;
