@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redial_proto::{
     AzureEvents, Config, Credentials, Delivery, Deployment, Endpoint, EventKind, Liveness,
-    Protocol, QueueLimits, ReadFrom, Resend, Seeds, WantedRole,
+    Protocol, QueueLimits, ReadFrom, Resend, Seeds, Sentinels, WantedRole,
 };
 
 use crate::client::Client;
@@ -44,6 +44,49 @@ impl Builder {
     /// A TCP endpoint. The host is a name or an address, without brackets.
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
         Self::with_config(Config::new(Endpoint::Tcp { host: host.into(), port }))
+    }
+
+    /// The primary that Sentinels name, by some of the Sentinels (host and port, 26379 by default in URLs) and the name of the service that they watch. Others are learnt from
+    /// them. Credentials and TLS are the servers'; those of the Sentinels are apart ([`Self::sentinel_credentials`], [`Self::sentinel_tls`]).
+    ///
+    /// # Errors
+    /// No Sentinel is named.
+    pub fn sentinel<H: Into<String>>(
+        sentinels: impl IntoIterator<Item = (H, u16)>,
+        service: impl Into<String>,
+    ) -> Result<Self, Error> {
+        let endpoints: Vec<_> = sentinels
+            .into_iter()
+            .map(|(host, port)| Endpoint::Tcp { host: host.into(), port })
+            .collect();
+        let Some(first) = endpoints.first().cloned() else {
+            return Err(Error::config("there is no Sentinel to ask"));
+        };
+        let service = service.into();
+        let sentinels = Sentinels { endpoints, service, credentials: None, tls: false };
+        let deployment = Deployment::Sentinel(sentinels);
+        Ok(Self::with_config(Config { deployment, ..Config::new(first) }))
+    }
+
+    /// User and password of the Sentinels (`requirepass` or ACL in their own configuration). Default: none, whatever the servers have. Of no effect without
+    /// Sentinels.
+    pub fn sentinel_credentials(mut self, username: Option<&str>, password: &str) -> Self {
+        if let Deployment::Sentinel(sentinels) = &mut self.config.deployment {
+            let (username, password) = (username.map(str::to_owned), password.to_owned());
+            sentinels.credentials = Some(Credentials { username, password });
+        }
+        self
+    }
+
+    /// Secures connections to Sentinels with TLS; `None` does not. Default: as the servers' where the URL says `rediss+sentinel://`, else none. Of no effect without
+    /// Sentinels.
+    #[cfg(feature = "tls")]
+    pub fn sentinel_tls(mut self, tls: Option<TlsConfig>) -> Self {
+        if let Deployment::Sentinel(sentinels) = &mut self.config.deployment {
+            sentinels.tls = tls.is_some();
+            self.policy.directory_tls = tls.map(Arc::new);
+        }
+        self
     }
 
     /// A Redis Cluster, by some of its nodes: host (name or address, without brackets) and port. The others are learnt from them. Credentials, TLS and all other

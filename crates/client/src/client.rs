@@ -85,7 +85,7 @@ impl Client {
         let (config, policy, key_prefix) = builder.into_parts();
         let budget = process::budget(&config.endpoint);
         let core = Core::new(config, budget, fastrand::u64(..));
-        let is_distributed = !core.is_single();
+        let is_distributed = core.is_partitioned();
         let mailbox = Mailbox::new(core);
         let hub = Arc::new(Hub::default());
         let handle = Handle {

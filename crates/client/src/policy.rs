@@ -15,4 +15,7 @@ pub(crate) struct Policy {
     pub(crate) credentials: Option<Provider>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Arc<TlsConfig>,
+    /// For those that tell where servers are; `None`: the same.
+    #[cfg(feature = "tls")]
+    pub(crate) directory_tls: Option<Arc<TlsConfig>>,
 }

@@ -1,11 +1,12 @@
-//! Connection URLs: `redis+cluster://[user:password@]host[:port],host[:port]…`, and `redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, and `redis+unix:///path[?db=N]`, user and password percent-encoded.
+//! Connection URLs: `redis+sentinel://[user:password@]host[:port],…/service[/database]`, `redis+cluster://[user:password@]host[:port],host[:port]…`, and `redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, and `redis+unix:///path[?db=N]`, user and password percent-encoded.
 
 use percent_encoding::percent_decode_str;
-use redial_proto::{Config, Credentials, Deployment, Endpoint, Seeds};
+use redial_proto::{Config, Credentials, Deployment, Endpoint, Seeds, Sentinels};
 
 use crate::error::Error;
 
 const DEFAULT_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
 const FORM: &str = "redis://[user:password@]host[:port][/database]";
 
 pub(crate) fn parse(url: &str) -> Result<Config, Error> {
@@ -22,17 +23,21 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
         "rediss" | "valkeys" => tcp(rest).map(|config| Config { tls: true, ..config }),
         "redis+unix" | "unix" => unix(rest),
         "redis+cluster" | "valkey+cluster" => cluster(rest),
+        "redis+sentinel" | "valkey+sentinel" => sentinel(rest, false),
+        #[cfg(feature = "tls")]
+        "rediss+sentinel" | "valkeys+sentinel" => sentinel(rest, true),
         #[cfg(feature = "tls")]
         "rediss+cluster" | "valkeys+cluster" => {
             cluster(rest).map(|config| Config { tls: true, ..config })
         }
         #[cfg(not(feature = "tls"))]
-        "rediss" | "valkeys" | "rediss+cluster" | "valkeys+cluster" => {
+        "rediss" | "valkeys" | "rediss+cluster" | "valkeys+cluster" | "rediss+sentinel"
+        | "valkeys+sentinel" => {
             Err(wrong("TLS is not built in", "enable the feature `tls` of the crate `redial`"))
         }
         other => Err(wrong(
             &format!("the scheme {other:?} is unknown"),
-            "use redis://, rediss:// (TLS), redis+cluster:// or redis+unix://",
+            "use redis://, rediss:// (TLS), redis+sentinel://, redis+cluster:// or redis+unix://",
         )),
     }
 }
@@ -54,7 +59,7 @@ fn tcp(rest: &str) -> Result<Config, Error> {
         Some((userinfo, address)) => (Some(userinfo), address),
         None => (None, authority),
     };
-    let (host, port) = host_and_port(address)?;
+    let (host, port) = host_and_port(address, DEFAULT_PORT)?;
     let mut config = Config::new(Endpoint::Tcp { host: decode(host, "host")?, port });
     config.session.credentials = userinfo.map(credentials).transpose()?.flatten();
     config.session.database = database(path, query)?;
@@ -80,7 +85,43 @@ fn cluster(rest: &str) -> Result<Config, Error> {
     Ok(Config { deployment: Deployment::Cluster(seeds), ..config })
 }
 
-fn host_and_port(address: &str) -> Result<(&str, u16), Error> {
+/// The Sentinels, separated by commas, the name that they know the primary by, and the database.
+fn sentinel(rest: &str, tls: bool) -> Result<Config, Error> {
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (service, path) = path.split_once('/').unwrap_or((path, ""));
+    if service.is_empty() {
+        return Err(wrong(
+            "it does not say which service the Sentinels are to be asked for",
+            "its form is redis+sentinel://host[:port],host[:port]/service[/database]",
+        ));
+    }
+    let (userinfo, hosts) = match authority.rsplit_once('@') {
+        Some((userinfo, hosts)) => (Some(userinfo), hosts),
+        None => (None, authority),
+    };
+    let mut endpoints = Vec::new();
+    for host in hosts.split(',').filter(|host| !host.is_empty()) {
+        let (host, port) = host_and_port(host, SENTINEL_PORT)?;
+        endpoints.push(Endpoint::Tcp { host: decode(host, "host")?, port });
+    }
+    let Some(first) = endpoints.first().cloned() else {
+        return Err(wrong(
+            "it names no Sentinel",
+            "its form is redis+sentinel://host[:port]/service",
+        ));
+    };
+    let service = decode(service, "service")?;
+    let sentinels = Sentinels { endpoints, service, credentials: None, tls };
+    let mut config = Config::new(first);
+    config.deployment = Deployment::Sentinel(sentinels);
+    config.tls = tls;
+    config.session.credentials = userinfo.map(credentials).transpose()?.flatten();
+    config.session.database = database(path, query)?;
+    Ok(config)
+}
+
+fn host_and_port(address: &str, default_port: u16) -> Result<(&str, u16), Error> {
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
         let Some((host, port)) = rest.split_once(']') else {
             return Err(wrong(
@@ -105,7 +146,7 @@ fn host_and_port(address: &str) -> Result<(&str, u16), Error> {
         return Err(wrong("it has no host", &format!("its form is {FORM}")));
     }
     match port {
-        Some("") => Ok((host, DEFAULT_PORT)),
+        Some("") => Ok((host, default_port)),
         Some(port) => match port.parse() {
             Ok(port) if port > 0 => Ok((host, port)),
             _ => Err(wrong(
@@ -213,6 +254,17 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_and_their_service_are_read() {
+        let config = parse("redis+sentinel://:p@a,b:7000/orders/3").unwrap();
+        let Deployment::Sentinel(sentinels) = &config.deployment else { panic!("{config:?}") };
+        let endpoints: Vec<_> = sentinels.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(endpoints, ["a:26379", "b:7000"]);
+        assert_eq!((sentinels.service.as_str(), config.session.database), ("orders", 3));
+        assert_eq!(config.session.credentials.unwrap().password, "p");
+        assert!(sentinels.credentials.is_none(), "they have their own");
+    }
+
+    #[test]
     fn what_is_malformed_is_named_and_the_password_is_not_shown() {
         for (url, expected) in [
             ("localhost:6379", "no scheme"),
@@ -220,6 +272,9 @@ mod tests {
             ("redis://", "no host"),
             ("redis://:secret@", "no host"),
             ("redis+cluster://", "no host"),
+            ("redis+sentinel://a,b", "which service"),
+            ("redis+sentinel:///orders", "names no Sentinel"),
+            ("redis+sentinel://a/orders/x", "database"),
             ("redis+cluster://:secret@a,b:x", "port"),
             ("redis://h:0", "port"),
             ("redis://h:99999", "port"),

@@ -80,6 +80,8 @@ pub enum Output<T> {
         conn: ConnId,
         /// As it was dialed: the server's name is the host's.
         endpoint: Endpoint,
+        /// It has no data, but tells where servers are, and may have certificates of another kind.
+        is_directory: bool,
     },
     /// Nothing answers here as it is asked: ask the same endpoint in the other way, on a socket of its own. Answered by DialRefused if it understands that;
     /// otherwise by DialFailed without TLS, and with TLS by nothing, since the handshake goes on beside it.

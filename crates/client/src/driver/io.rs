@@ -41,6 +41,9 @@ pub(super) struct Io {
     resolver: Arc<Resolver>,
     #[cfg(feature = "tls")]
     tls: Arc<TlsConfig>,
+    /// For connections to those that tell where servers are.
+    #[cfg(feature = "tls")]
+    directory_tls: Arc<TlsConfig>,
     provider: Option<Provider>,
     question: Option<Question>,
     pub(super) sockets: Vec<Socket>,
@@ -56,6 +59,8 @@ impl Io {
             resolver: Arc::default(),
             #[cfg(feature = "tls")]
             tls: Arc::clone(&policy.tls),
+            #[cfg(feature = "tls")]
+            directory_tls: Arc::clone(policy.directory_tls.as_ref().unwrap_or(&policy.tls)),
             provider: policy.credentials.clone(),
             question: None,
             sockets: Vec::new(),
@@ -79,11 +84,12 @@ impl Io {
                 self.begin(conn, async { dial.await.map(Some) });
             }
             #[cfg(feature = "tls")]
-            Output::StartTls { conn, endpoint } => {
+            Output::StartTls { conn, endpoint, is_directory } => {
                 let at = self.sockets.iter().position(|socket| socket.conn == conn);
                 let stream = at.map(|at| self.sockets.swap_remove(at).into_stream());
                 if let Some(Stream::Tcp(stream)) = stream {
-                    self.begin(conn, secure(Arc::clone(&self.tls), endpoint, stream));
+                    let tls = if is_directory { &self.directory_tls } else { &self.tls };
+                    self.begin(conn, secure(Arc::clone(tls), endpoint, stream));
                 }
             }
             #[cfg(not(feature = "tls"))]

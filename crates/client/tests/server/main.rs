@@ -26,6 +26,7 @@ mod outages;
 mod process;
 mod pubsub;
 mod scripts;
+mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 mod told;

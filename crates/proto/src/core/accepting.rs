@@ -276,7 +276,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             RequestOptions { on: Some(on), .. } => {
                 let opened = self.links.iter().find(|link| link.id == on.link());
                 match opened {
-                    Some(link) if link.group.is_none() || self.topology.is_single() => {
+                    Some(link) if link.group.is_none() || !self.topology.is_partitioned() => {
                         Ok(link.node)
                     }
                     _ => self.topology.route(body),

@@ -124,10 +124,10 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.links.first()?.current()?.server.as_ref()
     }
 
-    /// True if all commands go to the same node, whichever deployment it is.
+    /// True if each of several nodes has a part of the data.
     #[must_use]
-    pub fn is_single(&self) -> bool {
-        self.topology.is_single()
+    pub fn is_partitioned(&self) -> bool {
+        self.topology.is_partitioned()
     }
 
     /// The nodes that have a part of the data each; none while that is not known.
@@ -187,7 +187,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
         let node = self.node_of_channel(kind, channel);
-        if !wanted && !self.topology.is_single() {
+        if !wanted && self.topology.is_partitioned() {
             // It may have been asked for where its shard was before.
             let mut cx = context!(self);
             for link in self.links.iter_mut().filter(|link| link.purpose == Purpose::Subscriber) {

@@ -305,7 +305,7 @@ impl<T: Copy + Default> Link<T> {
     fn sends_on(&self, cx: &Context<'_, T>, entry: &Entry<T>) -> bool {
         let may_leave = matches!(self.purpose, Purpose::Shared | Purpose::Blocking)
             || self.purpose.goes_everywhere();
-        may_leave && !cx.topology.is_single() && entry.meta.owner == Owner::Caller
+        may_leave && cx.topology.is_partitioned() && entry.meta.owner == Owner::Caller
     }
 
     fn send_on(

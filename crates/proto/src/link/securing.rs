@@ -50,9 +50,11 @@ impl<T: Copy + Default> Link<T> {
         if at <= cx.now {
             attempt.stage = Stage::Securing;
             attempt.tls_progress = Some(cx.now);
-            let named = cx.topology.node(self.node).tls_name.or(self.endpoint.as_ref());
+            let node = cx.topology.node(self.node);
+            let (named, is_directory) =
+                (node.tls_name.or(self.endpoint.as_ref()), node.session.is_some());
             let Some(endpoint) = attempt.told.as_ref().or(named).cloned() else { return };
-            cx.outputs.push_back(Output::StartTls { conn: attempt.id, endpoint });
+            cx.outputs.push_back(Output::StartTls { conn: attempt.id, endpoint, is_directory });
         } else {
             self.timers.set_no_later(Timer::Attempts, at);
         }

@@ -352,7 +352,7 @@ impl<T: Copy + Default> Link<T> {
         if !self.subscriptions.on_lost() {
             return;
         }
-        if self.purpose != Purpose::Subscriber || cx.topology.is_single() {
+        if self.purpose != Purpose::Subscriber || !cx.topology.is_partitioned() {
             return self.on_change(cx, SubscriptionChange::Interrupted { since });
         }
         // Those of other nodes go on.
@@ -370,7 +370,7 @@ impl<T: Copy + Default> Link<T> {
             return;
         };
         if error.code() == "MOVED"
-            && !cx.topology.is_single()
+            && cx.topology.is_partitioned()
             && let Some(channel) = self.subscriptions.sent_on()
         {
             let text = error.to_string();

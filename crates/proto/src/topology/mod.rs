@@ -3,10 +3,10 @@
 //! A topology does no I/O and has no connections. It hears of everything that concerns it as a [`Signal`], and what it wants done it says as an
 //! [`Order`]: the core alone calls it, and carries its questions over ordinary links.
 
-#![expect(dead_code, reason = "listening is for Sentinels, which follow")]
-
 mod cluster;
+mod informants;
 mod readers;
+mod sentinel;
 mod standalone;
 
 use std::time::Duration;
@@ -118,6 +118,11 @@ pub(crate) trait Topology: std::fmt::Debug + Send {
     /// True if all commands go to the same node.
     fn is_single(&self) -> bool;
 
+    /// True if each of several nodes has a part of the data.
+    fn is_partitioned(&self) -> bool {
+        !self.is_single()
+    }
+
     /// The nodes that have a part of the data each; none while that is not known.
     fn parts(&self) -> Vec<NodeId> {
         vec![NodeId::default()]
@@ -163,6 +168,7 @@ pub(crate) trait Topology: std::fmt::Debug + Send {
 pub(crate) fn of(config: &Config) -> Box<dyn Topology> {
     match &config.deployment {
         Deployment::Cluster(seeds) => Box::new(cluster::Cluster::new(config, seeds)),
-        Deployment::Standalone | Deployment::Sentinel(_) => Box::new(Standalone::new(config)),
+        Deployment::Sentinel(sentinels) => Box::new(sentinel::Sentinel::new(config, sentinels)),
+        Deployment::Standalone => Box::new(Standalone::new(config)),
     }
 }

@@ -3,7 +3,6 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `mod.rs` | the topology: what happens, and what follows from it |
-//! | [`informants`] | whom to ask, and what is asked and not answered |
 //! | [`seeds`] | the first views, until it is known that they are of one cluster |
 //! | [`shards`] | the shards, and whose place is where |
 //! | [`slots`] | which shard has which slot |
@@ -11,7 +10,6 @@
 //!
 //! Why a shard is a node, and which view is believed: docs/design/cluster.md.
 
-mod informants;
 mod seeds;
 mod shards;
 mod slots;
@@ -22,9 +20,9 @@ use std::time::Duration;
 
 use redial_resp::Frame;
 
-use self::informants::{About, Informants};
 use self::seeds::{Verdict, Views};
 use self::shards::Shards;
+use super::informants::Informants;
 use super::readers::Readers;
 use super::{Node, NodeId, Order, Question, Redirect, Signal, Topology};
 use crate::command::{Body, slot_of};
@@ -58,6 +56,19 @@ const ASK_SEEDS_EVERY: Duration = Duration::from_millis(250);
 /// A view of an older epoch than was seen is of a node that lags behind, or is cut off; after this long without a newer one it is of a cluster that was set up anew.
 const DISTRUST_FOR: Duration = Duration::from_secs(10);
 
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Epoch,
+    Slots,
+    Role,
+}
+
+/// The epoch comes first: a view is worth what its epoch is.
+const SLOTS: &[(About, &[&str])] =
+    &[(About::Epoch, &["CLUSTER", "INFO"]), (About::Slots, &["CLUSTER", "SLOTS"])];
+const ROLE: &[(About, &[&str])] = &[(About::Role, &["ROLE"])];
+
 /// A shard whose primary does not answer.
 #[derive(Debug)]
 struct Trouble {
@@ -73,7 +84,10 @@ pub(crate) struct Cluster {
     seeds: Seeds,
     tls: bool,
     shards: Shards,
-    informants: Informants,
+    informants: Informants<About>,
+    /// What each said last of its epoch.
+    epochs: Vec<(NodeId, u64)>,
+    turn: usize,
     views: Views,
     readers: Readers,
     trouble: Vec<Trouble>,
@@ -92,6 +106,8 @@ impl Cluster {
             tls: config.tls,
             shards: Shards::default(),
             informants: Informants::default(),
+            epochs: Vec::new(),
+            turn: 0,
             views: Views::default(),
             readers: Readers::new(&config.read_from),
             trouble: Vec::new(),
@@ -123,7 +139,7 @@ impl Cluster {
         self.is_connected = false;
         self.refresh = Time::NEVER;
         self.trouble.clear();
-        self.informants.forget_all(&mut self.orders);
+        self.informants.forget_but(&[], &mut self.orders);
     }
 
     /// Asks for a view: of somebody who should know, another one each time.
@@ -132,7 +148,7 @@ impl Cluster {
             let seeds = self.seeds.endpoints.clone();
             for seed in seeds {
                 let node = self.informants.at(&seed);
-                self.informants.ask(now, node, About::Slots, &mut self.orders);
+                self.informants.ask(now, node, SLOTS, &mut self.orders);
             }
             self.refresh = now + rng.around(ASK_SEEDS_EVERY);
             return;
@@ -149,10 +165,13 @@ impl Cluster {
                 .collect();
             for place in places {
                 let node = self.informants.at(&place);
-                self.informants.ask(now, node, About::Slots, &mut self.orders);
+                self.informants.ask(now, node, SLOTS, &mut self.orders);
             }
         } else {
-            self.informants.ask_next(now, &well, &mut self.orders);
+            self.turn = self.turn.wrapping_add(1);
+            if let Some(node) = well.get(self.turn % well.len()) {
+                self.informants.ask(now, *node, SLOTS, &mut self.orders);
+            }
         }
         let every = if self.trouble.is_empty() {
             self.refresh_every()
@@ -205,7 +224,7 @@ impl Cluster {
     /// Links of questions are kept only while there is something to ask.
     fn forget_idle(&mut self) {
         if self.trouble.is_empty() && !self.shards.is_empty() {
-            self.informants.forget_all(&mut self.orders);
+            self.informants.forget_but(&[], &mut self.orders);
         }
     }
 
@@ -221,7 +240,7 @@ impl Cluster {
             let replicas: Vec<_> = shard.replicas.iter().map(|r| r.endpoint.clone()).collect();
             for replica in replicas {
                 let node = self.informants.at(&replica);
-                self.informants.ask(now, node, About::Role, &mut self.orders);
+                self.informants.ask(now, node, ROLE, &mut self.orders);
             }
         }
     }
@@ -238,10 +257,11 @@ impl Cluster {
         let Some(asked) = self.endpoint(node).cloned() else { return };
         match (about, reply) {
             (About::Epoch, Ok(frame)) => {
-                self.informants.note_epoch(node, view::parse_epoch(frame).unwrap_or(0));
+                self.epochs.retain(|(its, _)| *its != node);
+                self.epochs.push((node, view::parse_epoch(frame).unwrap_or(0)));
             }
             (About::Role, Ok(frame)) if view::is_primary(frame) => {
-                self.informants.ask(now, node, About::Slots, &mut self.orders);
+                self.informants.ask(now, node, SLOTS, &mut self.orders);
             }
             (About::Role | About::Epoch, _) => {}
             (About::Slots, Ok(frame)) => match view::parse_slots(frame, &asked) {
@@ -272,7 +292,8 @@ impl Cluster {
         asked: &Endpoint,
         owners: Vec<view::Owner>,
     ) {
-        let epoch = self.informants.epoch(node);
+        let told = self.epochs.iter().find(|(its, _)| *its == node);
+        let epoch = told.map_or(0, |(_, epoch)| *epoch);
         if self.shards.is_empty() {
             self.views.note(now, asked, epoch, owners);
             return self.choose(now, rng);
@@ -310,7 +331,7 @@ impl Cluster {
     fn apply(&mut self, now: Time, epoch: u64, owners: Vec<view::Owner>) {
         self.epoch = (epoch, now);
         let informants = &mut self.informants;
-        let changes = self.shards.apply(now, owners, || informants.new_shard());
+        let changes = self.shards.apply(now, owners, || informants.new_node());
         self.orders.extend(changes.led.into_iter().map(Order::Lead));
         self.trouble.retain(|trouble| !changes.gone.contains(&trouble.node));
         for node in &changes.gone {
@@ -319,7 +340,7 @@ impl Cluster {
         for shard in self.shards.iter() {
             let replicas = shard.replicas.iter().map(|replica| &replica.endpoint);
             let informants = &mut self.informants;
-            self.readers.sync(shard.node, replicas, || informants.new_shard(), &mut self.orders);
+            self.readers.sync(shard.node, replicas, || informants.new_node(), &mut self.orders);
         }
         self.orders.extend(changes.gone.into_iter().map(Order::Dissolve));
     }
@@ -372,9 +393,8 @@ impl Topology for Cluster {
         let Some(speaker) = self.endpoint(from).cloned() else { return from };
         let endpoint = self.mapped(view::place(&to.host, to.port, &speaker));
         let informants = &mut self.informants;
-        let (node, is_news) = self
-            .shards
-            .on_redirect(now, to.slot, &endpoint, !to.is_once, || informants.new_shard());
+        let (node, is_news) =
+            self.shards.on_redirect(now, to.slot, &endpoint, !to.is_once, || informants.new_node());
         if is_news {
             self.orders.push_back(Order::Lead(node));
         }

@@ -1,0 +1,216 @@
+//! What each Sentinel has said, and whose word counts.
+//!
+//! Sentinels agree by epochs: who wins an election gets a number that none had before, and a Sentinel that hears of a higher one follows it (redis' sentinel.c,
+//! `sentinelProcessHelloMessage`). So the highest epoch is the newest word, whoever says it; one that was cut off with an old primary has an older one. Only a
+//! majority brings a lower epoch back, once nobody has named the present primary for a while: the Sentinels were set up anew.
+
+use std::time::Duration;
+
+use crate::config::Endpoint;
+use crate::time::Time;
+use crate::topology::NodeId;
+
+/// A word counts for a majority for this long: all are asked every 10 s at least while it matters.
+const COUNTS_FOR: Duration = Duration::from_secs(15);
+
+/// How long Sentinels may need to say what others know, or what was found ahead of them: the leader of an election asks the promoted one every second, and the
+/// others hear of it every two.
+const BEHIND_FOR: Duration = Duration::from_secs(10);
+
+/// A Sentinel.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) endpoint: Endpoint,
+    pub(super) node: NodeId,
+    /// Its name for life, once it has told.
+    pub(super) id: Option<String>,
+    pub(super) said: Said,
+    /// Of its last answer to `SENTINEL MASTER`.
+    pub(super) epoch: u64,
+}
+
+/// What it said last.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Nothing,
+    /// Why it is of no use.
+    Failed(String),
+    Named(Endpoint, Time),
+}
+
+/// Where the primary is.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) endpoint: Endpoint,
+    epoch: u64,
+    /// When it was last named, or found.
+    confirmed: Time,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    pub(super) list: Vec<Known>,
+    pub(super) primary: Option<Primary>,
+}
+
+impl Words {
+    pub(super) fn get(&mut self, node: NodeId) -> Option<&mut Known> {
+        self.list.iter_mut().find(|known| known.node == node)
+    }
+
+    pub(super) fn is_known(&self, node: NodeId) -> bool {
+        self.list.iter().any(|known| known.node == node)
+    }
+
+    pub(super) fn add(&mut self, endpoint: Endpoint, node: NodeId, id: Option<String>) {
+        let is_it = |known: &Known| known.endpoint == endpoint || (id.is_some() && known.id == id);
+        if !self.list.iter().any(is_it) {
+            self.list.push(Known { endpoint, node, id, said: Said::Nothing, epoch: 0 });
+        }
+    }
+
+    /// A Sentinel has told who it is; others of that name are the same one.
+    pub(super) fn on_id(&mut self, node: NodeId, id: String) {
+        self.list.retain(|known| known.node == node || known.id.as_ref() != Some(&id));
+        if let Some(known) = self.get(node) {
+            known.id = Some(id);
+        }
+    }
+
+    /// A Sentinel names this place. True if the primary is somewhere else from now on.
+    pub(super) fn on_named(&mut self, now: Time, node: NodeId, endpoint: Endpoint) -> bool {
+        let Some(known) = self.get(node) else { return false };
+        known.said = Said::Named(endpoint.clone(), now);
+        let epoch = known.epoch;
+        let by_majority = self.is_named_by_most(now, &endpoint);
+        let Some(primary) = &mut self.primary else {
+            self.primary = Some(Primary { endpoint, epoch, confirmed: now });
+            return true;
+        };
+        if primary.endpoint == endpoint {
+            primary.epoch = primary.epoch.max(epoch);
+            primary.confirmed = now;
+            return false;
+        }
+        let is_forgotten = now.since(primary.confirmed) >= BEHIND_FOR;
+        let counts = epoch > primary.epoch || (by_majority && is_forgotten);
+        if counts {
+            *primary = Primary { endpoint, epoch, confirmed: now };
+        }
+        counts
+    }
+
+    fn is_named_by_most(&self, now: Time, endpoint: &Endpoint) -> bool {
+        let names_it = |known: &&Known| match &known.said {
+            Said::Named(named, at) => named == endpoint && now.since(*at) < COUNTS_FOR,
+            _ => false,
+        };
+        self.list.iter().filter(names_it).count() * 2 > self.list.len()
+    }
+
+    /// A replica leads, and the Sentinels have not said so yet. True if that is news.
+    pub(super) fn on_found(&mut self, now: Time, endpoint: &Endpoint) -> bool {
+        let epoch = self.primary.as_ref().map_or(0, |primary| primary.epoch);
+        if self.primary.as_ref().is_some_and(|primary| primary.endpoint == *endpoint) {
+            return false;
+        }
+        let endpoint = endpoint.clone();
+        self.primary = Some(Primary { endpoint, epoch, confirmed: now });
+        true
+    }
+
+    /// Why none is known: once all have failed.
+    pub(super) fn why_none(&self, service: &str) -> Option<String> {
+        let reason = |known: &Known| match &known.said {
+            Said::Failed(text) => Some(format!("{}: {text}", known.endpoint)),
+            _ => None,
+        };
+        let reasons: Option<Vec<_>> = self.list.iter().map(reason).collect();
+        let reasons = reasons.filter(|_| self.primary.is_none())?;
+        Some(format!("no Sentinel has told where {service:?} is ({})", reasons.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(name: &str) -> Endpoint {
+        Endpoint::Tcp { host: name.to_owned(), port: 1 }
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::from_micros(ms * 1000)
+    }
+
+    fn three() -> Words {
+        let mut words = Words::default();
+        for n in 1..4 {
+            words.add(endpoint(&format!("s{n}")), NodeId(n), None);
+        }
+        words
+    }
+
+    fn named(words: &mut Words, ms: u64, node: u32, epoch: u64, name: &str) -> bool {
+        words.get(NodeId(node)).unwrap().epoch = epoch;
+        words.on_named(at(ms), NodeId(node), endpoint(name))
+    }
+
+    fn place(words: &Words) -> String {
+        words.primary.as_ref().unwrap().endpoint.to_string()
+    }
+
+    #[test]
+    fn the_newest_epoch_counts_and_one_that_was_cut_off_does_not() {
+        let mut words = three();
+        assert!(named(&mut words, 0, 1, 5, "old"));
+        assert!(named(&mut words, 1, 2, 6, "new"));
+        assert!(!named(&mut words, 2, 1, 5, "old"), "it was cut off with it");
+        assert_eq!(place(&words), "new:1");
+    }
+
+    #[test]
+    fn a_majority_brings_a_lower_epoch_back_once_the_present_primary_is_forgotten() {
+        let mut words = three();
+        named(&mut words, 0, 1, 9, "a");
+        for node in [2, 3] {
+            assert!(!named(&mut words, 1000, node, 0, "b"), "they may be behind");
+        }
+        assert!(!named(&mut words, 9_000, 1, 9, "a"), "nothing new");
+        for node in [2, 3] {
+            assert!(!named(&mut words, 12_000, node, 0, "b"), "one still names it");
+        }
+        assert!(named(&mut words, 19_001, 2, 0, "b"));
+        assert!(named(&mut words, 19_002, 1, 1, "a"), "a higher epoch counts at once");
+    }
+
+    #[test]
+    fn what_was_found_ahead_of_the_sentinels_holds_until_they_had_time_to_say_so() {
+        let mut words = three();
+        named(&mut words, 0, 1, 1, "a");
+        assert!(words.on_found(at(50), &endpoint("b")));
+        assert!(!words.on_found(at(60), &endpoint("b")));
+        for node in 1..4 {
+            assert!(!named(&mut words, 100, node, 1, "a"), "they do not know yet");
+        }
+        assert!(!named(&mut words, 200, 1, 2, "b"), "no news, but confirmed");
+        assert!(!named(&mut words, 5_000, 2, 1, "a"));
+        let mut words = three();
+        named(&mut words, 0, 1, 1, "a");
+        words.on_found(at(50), &endpoint("b"));
+        named(&mut words, 10_050, 1, 1, "a");
+        assert!(named(&mut words, 10_051, 2, 1, "a"), "they know better");
+    }
+
+    #[test]
+    fn a_sentinel_under_two_addresses_is_one() {
+        let mut words = three();
+        words.on_id(NodeId(1), "id".to_owned());
+        words.add(endpoint("10.0.0.1"), NodeId(7), Some("id".to_owned()));
+        assert_eq!(words.list.len(), 3);
+        words.add(endpoint("10.0.0.2"), NodeId(8), Some("other".to_owned()));
+        words.on_id(NodeId(2), "other".to_owned());
+        assert_eq!(words.list.len(), 3);
+    }
+}
