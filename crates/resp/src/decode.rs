@@ -193,4 +193,8 @@ impl FromReply for Bytes {
     fn from_reply(reply: Element<'_>) -> Result<Self, DecodeError> {
         reply.to_bytes().ok_or_else(|| DecodeError::mismatch("a string", &reply))
     }
+
+    fn vec_from_reply(reply: Element<'_>) -> Result<Vec<Self>, DecodeError> {
+        collections::vec_of_bytes(&reply)
+    }
 }

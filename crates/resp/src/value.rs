@@ -305,6 +305,20 @@ pub struct Elements<'a> {
     left: usize,
 }
 
+impl Elements<'_> {
+    /// The next element, if it is a short string and shared as [`Element::to_bytes`] would; else nothing happens.
+    #[inline]
+    pub(crate) fn next_slice(&mut self) -> Option<Bytes> {
+        let left = self.left.checked_sub(1)?;
+        if self.source.len() < MIN_SHARED {
+            return None;
+        }
+        let (text, next) = read::short_bulk(self.source, self.at)?;
+        (self.left, self.at) = (left, next);
+        Some(self.source.slice(next - 2 - text.len()..next - 2))
+    }
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = Element<'a>;
 

@@ -301,3 +301,25 @@ fn what_did_not_fit_is_shown_cut_short() {
     assert!(shown.starts_with("wanted an integer (i64), got a bulk string: \"$500"), "{shown}");
     assert!(shown.ends_with("\"…") && shown.len() < 120, "{shown}");
 }
+
+#[test]
+fn a_list_of_bytes_is_the_same_whatever_lengths_and_kinds_its_elements_have() {
+    let texts = ["", "a", "ten digits", &"x".repeat(99), &"y".repeat(100), &"z".repeat(5000)];
+    let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+    for count in [1, texts.len()] {
+        let all: String = texts[..count].iter().map(|text| bulk(text)).collect();
+        let wire = format!("*{}\r\n{all}+OK\r\n:7\r\n", count + 2);
+        let frame = frame(wire.as_bytes());
+        let read: Vec<Bytes> = frame.decode().unwrap();
+        let texts = texts[..count].iter().copied().chain(["OK", "7"]);
+        assert!(read.iter().map(|bytes| &bytes[..]).eq(texts.map(str::as_bytes)));
+    }
+    let large = bulk(&"x".repeat(5000));
+    let null = frame(format!("*2\r\n{large}$-1\r\n").as_bytes());
+    null.decode::<Vec<Bytes>>().unwrap_err();
+    // What no scanner would pass: a list that ends before its last element, or within it.
+    for cut in ["", "$1", "$1\r\n", "$1\r\na", "$1\r\na\r"] {
+        let bytes = Bytes::from(format!("*2\r\n{large}{cut}").into_bytes());
+        Frame::from_scanned(bytes).decode::<Vec<Bytes>>().unwrap_err();
+    }
+}
