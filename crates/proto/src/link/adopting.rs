@@ -246,6 +246,7 @@ impl<T: Copy + Default> Link<T> {
         self.acked = 0;
         self.rtt = Duration::ZERO;
         self.backoff.reset();
+        self.is_behind = false;
         self.hold.reset();
         for timer in [Timer::Suspect, Timer::Silence, Timer::Hold, Timer::Plan] {
             self.timers.stop(timer);

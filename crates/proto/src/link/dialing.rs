@@ -25,6 +25,15 @@ const SPACING: Duration = Duration::from_millis(120);
 /// While sockets connect and HELLO stays silent, the server is stopped or busy and its backlog must not be filled.
 const SPACING_WHILE_SILENT: Duration = Duration::from_millis(300);
 
+/// While one of a process' links reconnects ahead, the others dial this often: a thousand clients of a server that restarts must not be as many crowds.
+const SPACING_BEHIND: Duration = Duration::from_millis(600);
+
+/// A dial that has a socket is given this long, and twice as long each time, before there is another beside it where there is nothing to lose: a server that has
+/// just started works off its clients one by one, and each further handshake is one more. The others of a process know that there is somebody.
+const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE_BEHIND: Duration = Duration::from_millis(1200);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
+
 /// After this long without a reply a handshake counts as silent.
 const SILENT_AFTER: Duration = Duration::from_millis(100);
 
@@ -106,6 +115,7 @@ impl<T: Copy + Default> Link<T> {
         match (self.lead, granted) {
             (Lead::Follower, true) => {
                 self.lead = Lead::Leader;
+                self.is_behind = false;
                 self.timers.set_no_later(Timer::Dial, cx.now);
             }
             (Lead::Leader, false) => self.lead = Lead::Follower,
@@ -148,9 +158,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     pub(super) fn on_dial_due(&mut self, cx: &mut Context<'_, T>) {
-        if matches!(self.lead, Lead::None | Lead::Follower)
-            || self.attempts.iter().any(Attempt::is_fencing)
-        {
+        if self.attempts.iter().any(Attempt::is_fencing) || !self.may_dial(cx) {
             return;
         }
         if self.waits_for_credentials() {
@@ -182,6 +190,8 @@ impl<T: Copy + Default> Link<T> {
         };
         let spacing = if self.is_unhurried() {
             Self::unhurried_spacing()
+        } else if self.lead == Lead::Follower {
+            SPACING_BEHIND
         } else if self.attempts.iter().filter(silent).count() >= 2 {
             SPACING_WHILE_SILENT
         } else {
@@ -192,6 +202,35 @@ impl<T: Copy + Default> Link<T> {
             self.timers.set(Timer::Dial, cx.now + spacing);
         }
         self.timers.set_no_later(Timer::Attempts, cx.now + CONNECT_WITHIN);
+    }
+
+    /// Whether this link dials now. Of those in a process that suspect a server, one does; of those that have lost one, all do once, and then one does more often.
+    fn may_dial(&mut self, cx: &mut Context<'_, T>) -> bool {
+        let reconnects = self.mode == Mode::Dialing && !cx.config.custom_retry;
+        let has_dialed = self.backoff.failures() > 0 || !self.attempts.is_empty();
+        match self.lead {
+            Lead::None => false,
+            Lead::Follower if reconnects => {
+                self.ask_again_to_lead(cx);
+                true
+            }
+            Lead::Follower => false,
+            Lead::Own if reconnects && has_dialed && self.endpoint.is_some() => {
+                self.lead = Lead::Follower;
+                self.is_behind = true;
+                self.timers.set(Timer::Dial, cx.now + cx.rng.around(SPACING_BEHIND));
+                self.ask_to_lead(cx);
+                false
+            }
+            Lead::Own | Lead::Leader => true,
+        }
+    }
+
+    /// How long the last of so many handshakes is given before there is another: longer where others of the process have reconnected, or try to.
+    pub(super) fn patience(&self, handshakes: usize) -> Duration {
+        let first = if self.is_behind { PATIENCE_BEHIND } else { PATIENCE };
+        let doublings = u32::try_from(handshakes.saturating_sub(1)).unwrap_or(u32::MAX).min(4);
+        (first * 2_u32.pow(doublings)).min(LONGEST_PATIENCE)
     }
 
     /// Where a dial has led.
@@ -215,6 +254,11 @@ impl<T: Copy + Default> Link<T> {
         }
         if self.current.is_none() {
             self.set_state(cx, State::Connect);
+        }
+        if self.mode == Mode::Dialing && !cx.config.custom_retry {
+            let handshakes = self.attempts.iter().filter(|attempt| attempt.is_shaking()).count();
+            let patience = cx.rng.around(self.patience(handshakes));
+            self.timers.set(Timer::Dial, cx.now + patience);
         }
         // Looked at again when the handshake counts as silent, and at its deadline.
         self.timers.set_no_later(Timer::Attempts, cx.now + ASK_AGAIN_AFTER);
@@ -375,8 +419,10 @@ impl<T: Copy + Default> Link<T> {
                 self.timers.set_no_later(Timer::Dial, cx.now + pause);
                 return self.check_retries(cx);
             }
-            Failure::Unanswered => pause,
-            Failure::Answered => pause,
+            Failure::Unanswered | Failure::Answered if self.lead == Lead::Follower => {
+                cx.rng.around(SPACING_BEHIND)
+            }
+            Failure::Unanswered | Failure::Answered => pause,
             Failure::Attention(_) | Failure::NoCredentials => cx.rng.around(PAUSE_FOR_ATTENTION),
             Failure::Full => cx.rng.between(PAUSE_FOR_ATTENTION / 2, PAUSE_FOR_ATTENTION),
         };

@@ -163,6 +163,8 @@ pub(crate) struct Link<T> {
     mode: Mode,
     lead: Lead,
     asked_to_lead: Time,
+    /// Another link of the process has reconnected ahead of this one, or tries to.
+    is_behind: bool,
     queue: Backlog<T>,
     /// Requests that the server refused during the read that is being handled.
     returned: Backlog<T>,
@@ -225,6 +227,7 @@ impl<T: Copy + Default> Link<T> {
             mode: Mode::Ended,
             lead: Lead::None,
             asked_to_lead: Time::default(),
+            is_behind: false,
             queue: Backlog::default(),
             returned: Backlog::default(),
             current: None,

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::Link;
 use super::attempt::{Attempt, Stage};
 use super::context::Context;
 use super::dialing::Failure;
 use super::timers::Timer;
+use super::{Link, Mode};
 use crate::error::ErrorKind;
 use crate::ids::ConnId;
 use crate::output::{Output, TcpInfo};
@@ -33,10 +33,13 @@ pub(super) const PORT_SPEAKS_TLS: &str = "this port speaks TLS, and it was asked
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 impl<T: Copy + Default> Link<T> {
-    /// When the next TLS handshake may begin: when the newest has had its time, the server's first answer included.
+    /// When the next TLS handshake may begin: when the newest has had its time, the server's first answer included. Where there is no connection to lose, as much as
+    /// any other handshake.
     fn next_handshake_at(&self) -> Option<Time> {
+        let begun = self.attempts.iter().filter(|attempt| attempt.tls_progress.is_some()).count();
+        let least = if self.mode == Mode::Dialing { self.patience(begun) } else { NEXT_AFTER };
         let had_time = |attempt: &Attempt<T>| {
-            let patience = NEXT_AFTER.max(attempt.rtt * NEXT_AFTER_ROUND_TRIPS);
+            let patience = least.max(attempt.rtt * NEXT_AFTER_ROUND_TRIPS);
             Some(attempt.tls_progress.filter(|_| attempt.is_shaking())? + patience)
         };
         self.attempts.iter().filter_map(had_time).max()
