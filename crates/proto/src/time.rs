@@ -27,6 +27,13 @@ impl Time {
         self.0
     }
 
+    /// The first moment from this one on that is a multiple of `step` after the epoch.
+    #[must_use]
+    pub(crate) fn next_multiple_of(self, step: Duration) -> Self {
+        let step = (step.as_micros() as u64).max(1);
+        Self(self.0.checked_next_multiple_of(step).unwrap_or(u64::MAX))
+    }
+
     /// How long ago `earlier` was; zero if it was not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

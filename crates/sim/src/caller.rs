@@ -179,7 +179,9 @@ impl World {
     pub(crate) fn ask_in_turn(&mut self, client: usize, wish: Wish) {
         let kinds = [Kind::Push, Kind::Incr, Kind::Set, Kind::Get];
         let kind = kinds[self.ledger.requests.len() % kinds.len()];
-        self.ask(client, Wish { kind, ..wish });
+        let tag = self.ledger.requests.len() / kinds.len() % crate::cluster::map::TAGS;
+        let tag = self.cluster.as_ref().map(|_| tag);
+        self.ask(client, Wish { kind, tag, ..wish });
     }
 
     pub(crate) fn wish(&mut self, client: usize) -> Wish {

@@ -32,6 +32,7 @@ mod server;
 mod trace;
 mod world;
 
+pub use self::cluster::{CLUSTER_DRILLS, ClusterDrill};
 pub use self::oracle::{Failure, Oracle};
 pub use self::scenario::{Report, SCENARIOS, Scenario};
 

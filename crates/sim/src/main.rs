@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use redial_sim::{Failure, Report, Summary};
+use redial_sim::{Failure, Lines, Report, Summary};
 
 /// Failures that are printed; the rest is only counted.
 const SHOWN: usize = 20;
@@ -129,13 +129,24 @@ fn run_all(options: &Options) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Runs a drill with a seed.
+type Replay<'a> = Box<dyn Fn(u64, bool) -> (Lines, Result<Report, Box<Failure>>) + 'a>;
+
 /// Every drill with a number of seeds; with `--trace`, what happened in the first that failed.
 fn drills(options: &Options) -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
-    for scenario in redial_sim::SCENARIOS {
+    let plain = redial_sim::SCENARIOS.iter().map(|drill| {
+        let replay: Replay<'_> = Box::new(|seed, traced| drill.replay(seed, traced));
+        (drill.name, replay)
+    });
+    let of_cluster = redial_sim::CLUSTER_DRILLS.iter().map(|drill| {
+        let replay: Replay<'_> = Box::new(|seed, traced| drill.replay(seed, traced));
+        (drill.name, replay)
+    });
+    for (name, replay) in plain.chain(of_cluster) {
         let mut worst = None;
         for seed in options.from..options.from + options.seeds {
-            let (lines, result) = scenario.replay(seed, options.trace);
+            let (lines, result) = replay(seed, options.trace);
             match result {
                 Ok(report) => {
                     passed += 1;
@@ -156,8 +167,7 @@ fn drills(options: &Options) -> ExitCode {
         }
         if let Some(Report { recovery, longest_stall, requests, errors, replaced }) = worst {
             println!(
-                "{:<28} recovery {recovery:>9.1?}  longest stall {longest_stall:>7.3?}  {requests} requests, {errors} errors, {replaced} replaced",
-                scenario.name
+                "{name:<28} recovery {recovery:>9.1?}  longest stall {longest_stall:>7.3?}  {requests} requests, {errors} errors, {replaced} replaced",
             );
         }
     }

@@ -340,7 +340,7 @@ impl Scenario {
     /// The same, with what happened, if that is `traced`.
     pub fn replay(&self, seed: u64, traced: bool) -> (Lines, Result<Report, Box<Failure>>) {
         let mut world = crate::run_plan(self.plan(seed), traced);
-        let report = self.report(&world);
+        let report = report_of(&world, self.accepts);
         self.judge(&mut world, &report);
         let result = match world.failure.take() {
             Some(mut failure) => {
@@ -350,37 +350,6 @@ impl Scenario {
             None => Ok(report),
         };
         (world.trace.into_lines(), result)
-    }
-
-    fn report(&self, world: &World) -> Report {
-        let (accepts_at, leader) = self.accepts;
-        let mut successes = Vec::new();
-        let (mut errors, mut first) = (0, None);
-        for request in &world.ledger.requests {
-            match request.outcome {
-                Some((at, Outcome::Reply)) => {
-                    successes.push(at);
-                    let counts = at >= accepts_at && request.ran_on == Some(leader);
-                    if counts && request.kind.is_write() && first.is_none_or(|first| at < first) {
-                        first = Some(at);
-                    }
-                }
-                Some((_, Outcome::Failed(..))) => errors += 1,
-                _ => {}
-            }
-        }
-        successes.sort_unstable();
-        let stalls = successes.windows(2).map(|pair| pair[1] - pair[0]);
-        let until = world.plan.calls_until;
-        let stall = stalls.zip(&successes).filter(|(_, at)| **at < until).map(|(s, _)| s).max();
-        let adoptions: u32 = world.clients[0].links.values().map(|link| link.adoptions).sum();
-        Report {
-            recovery: Duration::from_micros(first.map_or(u64::MAX, |at| at - accepts_at)),
-            longest_stall: Duration::from_micros(stall.unwrap_or(u64::MAX)),
-            requests: world.ledger.requests.len(),
-            errors,
-            replaced: adoptions.saturating_sub(1),
-        }
     }
 
     fn judge(&self, world: &mut World, report: &Report) {
@@ -402,6 +371,37 @@ impl Scenario {
             return;
         };
         world.fail(Oracle::Scenario, || text);
+    }
+}
+
+/// What came of a run where this server takes writes from this moment on.
+pub(crate) fn report_of(world: &World, (accepts_at, leader): (u64, usize)) -> Report {
+    let mut successes = Vec::new();
+    let (mut errors, mut first) = (0, None);
+    for request in &world.ledger.requests {
+        match request.outcome {
+            Some((at, Outcome::Reply)) => {
+                successes.push(at);
+                let counts = at >= accepts_at && request.ran_on == Some(leader);
+                if counts && request.kind.is_write() && first.is_none_or(|first| at < first) {
+                    first = Some(at);
+                }
+            }
+            Some((_, Outcome::Failed(..))) => errors += 1,
+            _ => {}
+        }
+    }
+    successes.sort_unstable();
+    let stalls = successes.windows(2).map(|pair| pair[1] - pair[0]);
+    let until = world.plan.calls_until;
+    let stall = stalls.zip(&successes).filter(|(_, at)| **at < until).map(|(s, _)| s).max();
+    let adoptions: u32 = world.clients[0].links.values().map(|link| link.adoptions).sum();
+    Report {
+        recovery: Duration::from_micros(first.map_or(u64::MAX, |at| at - accepts_at)),
+        longest_stall: Duration::from_micros(stall.unwrap_or(u64::MAX)),
+        requests: world.ledger.requests.len(),
+        errors,
+        replaced: adoptions.saturating_sub(1),
     }
 }
 

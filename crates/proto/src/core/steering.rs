@@ -21,6 +21,9 @@ const REDIRECTS_AT_ONCE: u8 = 5;
 /// By so much, give or take a tenth.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// What is put off is looked at this often.
+const TOGETHER: std::time::Duration = std::time::Duration::from_millis(10);
+
 impl<T: Copy + Default + PartialEq> Core<T> {
     /// Tells the topology of something, and does what it wants.
     pub(super) fn signal(&mut self, signal: Signal<'_>) {
@@ -44,7 +47,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 Order::Lead(node) => self.lead(node),
                 Order::Dissolve(node) => {
                     for link in self.links.iter_mut().filter(|link| link.node == node) {
-                        if link.purpose == Purpose::Shared || link.group.is_some() {
+                        let carries = matches!(link.purpose, Purpose::Shared | Purpose::Blocking);
+                        if carries || link.group.is_some() {
                             self.detours.extend(link.dissolve());
                         }
                     }
@@ -150,16 +154,17 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     fn on_detour(&mut self, mut detour: Detour<T>, arrivals: &mut Vec<(usize, Arrivals<T>)>) {
         let (node, is_once) = match &detour.why {
-            Why::Later(at) => return self.later.push((*at, detour)),
+            Why::Later(at) => return self.put_off(*at, detour),
             Why::Sorted => (self.topology.route(Body::Encoded(&detour.body)), false),
             Why::Redirected(to) => {
                 let node = self.topology.redirect(self.now, &mut self.rng, detour.from, to);
-                let is_once = to.is_once;
+                let is_once = to.is_once && node != detour.from;
                 self.follow();
                 let redirects = &mut detour.entry.meta.redirects;
                 *redirects = redirects.saturating_add(1);
                 if *redirects > REDIRECTS_AT_ONCE {
-                    return self.later.push((self.now + self.rng.around(PAUSE), detour));
+                    let again = self.now + self.rng.around(PAUSE);
+                    return self.put_off(again, detour);
                 }
                 (Ok(node), is_once)
             }
@@ -217,6 +222,11 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             self.follow();
         }
         let _ = self.subscribe(SubscriptionKind::Shard, channel, true);
+    }
+
+    /// Tries a request again at about this moment, together with others: a thousand that wait for a cluster to come back are not a thousand timers.
+    fn put_off(&mut self, at: Time, detour: Detour<T>) {
+        self.later.push((at.next_multiple_of(TOGETHER), detour));
     }
 
     fn refuse(&mut self, detour: &Detour<T>, error: &Error) {

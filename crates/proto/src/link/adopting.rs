@@ -13,7 +13,7 @@ use crate::conclude::{self, OnLoss};
 use crate::connection::Connection;
 use crate::connection::backlog::Owner;
 use crate::connection::fence::{Fence, FenceReport};
-use crate::connection::identity::Server;
+use crate::connection::identity::{Role, Server};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, State};
 use crate::hint::is_azure;
@@ -45,6 +45,8 @@ impl<T: Copy + Default> Link<T> {
         match (self.run_id(), server.run_id.as_deref()) {
             (Some(mine), Some(its)) if mine == its => Identity::Same,
             (Some(_), Some(_)) => Identity::Another,
+            // Servers do not say who they are, but the node is known to have gone elsewhere.
+            _ if self.has_been_led() => Identity::Another,
             _ => Identity::Unknown,
         }
     }
@@ -53,7 +55,11 @@ impl<T: Copy + Default> Link<T> {
     pub(super) fn on_surveyed(&mut self, cx: &mut Context<'_, T>, id: ConnId) {
         let Some(attempt) = self.attempts.iter().find(|attempt| attempt.id == id) else { return };
         let Stage::Kept(_, survey) = &attempt.stage else { return };
-        let fits = cx.topology.judge(self.node, survey.server.role);
+        // Whoever is there may be asked.
+        let is_asked = self.purpose == Purpose::Discovery;
+        // The topology does not know a node that is given up, which was no replica.
+        let is_given_up = self.is_dissolving() && survey.server.role == Role::Replica;
+        let fits = is_asked || !is_given_up && cx.topology.judge(self.node, survey.server.role);
         let found = Found {
             identity: self.identity(&survey.server),
             role_fits: fits,

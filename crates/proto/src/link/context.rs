@@ -47,6 +47,8 @@ pub(crate) enum Notice {
     Adopted { node: NodeId, run_id: Option<String> },
     /// The shared link of a node is in this state now.
     State { node: NodeId, state: State },
+    /// A node says that it can't serve what it should for now: others may know better.
+    Down { node: NodeId },
     /// A question of the topology is answered, or will not be.
     Told { node: NodeId, question: Question, reply: Result<Frame, String> },
     /// A message that the topology listens to.

@@ -32,9 +32,14 @@ impl<T: Copy + Default> Link<T> {
     /// Leaves a server whose place is not the node's any more. Links for one caller, and those that listen, go where the shared one went.
     pub(super) fn go_where_it_leads(&mut self, cx: &mut Context<'_, T>) {
         let moves = matches!(self.purpose, Purpose::Shared | Purpose::Durable);
-        if moves && self.mode == Mode::Serving && self.served_from != self.endpoint {
+        if moves && self.mode == Mode::Serving && self.has_been_led() {
             self.suspect(cx, Suspicion::Moved);
         }
+    }
+
+    /// True if the connection is to where the node was.
+    pub(super) fn has_been_led(&self) -> bool {
+        self.current.is_some() && self.served_from != self.endpoint
     }
 
     /// The place that is dialed, in words.

@@ -224,6 +224,11 @@ impl<T: Copy + Default> Link<T> {
         frame: Frame,
     ) -> Option<Answer<T>> {
         let judged = conclude::on_error_reply(entry.meta.class, entry.meta.resend, &frame);
+        if let OnReply::SendAgain(RejectionCause::ClusterDown)
+        | OnReply::Refused(RejectionCause::ClusterDown) = judged
+        {
+            cx.notices.push(Notice::Down { node: self.node });
+        }
         let cause = match judged.clone() {
             // A replica that was asked for is no demoted primary.
             OnReply::SendAgain(RejectionCause::ReadOnly)
@@ -254,7 +259,12 @@ impl<T: Copy + Default> Link<T> {
             self.on_served(entry.seq, false);
             return self.deliver(cx, &entry, frame);
         };
-        if cause.asks_for_another_server() {
+        // What is refused for a slot is no reason for others to wait.
+        let is_of_slot = matches!(cause, RejectionCause::TryAgain | RejectionCause::ClusterDown)
+            && self.sends_on(cx, &entry);
+        if is_of_slot {
+            self.on_served(entry.seq, false);
+        } else if cause.asks_for_another_server() {
             if matches!(self.mode, Mode::Serving | Mode::Suspect { .. }) {
                 self.suspect(cx, Suspicion::Rejection(cause));
             }
@@ -315,6 +325,8 @@ impl<T: Copy + Default> Link<T> {
         from: u64,
         why: Why,
     ) -> Option<Answer<T>> {
+        // Where it was to see whether others may follow, they may: the server answers.
+        self.on_served(entry.seq, false);
         entry.meta.delivery = entry.meta.delivery.or_unknown(Delivery::Rejected);
         self.detour(cx, entry, from, why);
         None

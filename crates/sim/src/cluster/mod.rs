@@ -7,10 +7,12 @@
 //! | [`answers`] | what nodes say: redirects, CLUSTER SLOTS, ROLE |
 //! | [`fault`] | what goes wrong, and the end of it |
 //! | [`moves`] | slots that migrate |
+//! | [`drills`] | the drills, with exact expectations |
 //! | [`rules`] | what must hold besides |
 //! | [`plan`] | what a seed means here |
 
 mod answers;
+mod drills;
 mod fault;
 pub(crate) mod map;
 mod moves;
@@ -18,6 +20,7 @@ mod node;
 mod plan;
 mod rules;
 
+pub use self::drills::{CLUSTER_DRILLS, ClusterDrill};
 pub(crate) use self::fault::Fault;
 use self::map::Map;
 use self::node::Node;
@@ -54,6 +57,8 @@ pub(crate) struct Cluster {
     moved: Vec<[bool; 2]>,
     /// The highest epoch that anybody has had.
     epoch: u64,
+    /// When a replica was last elected, and which.
+    pub(crate) took_over: Option<(u64, usize)>,
 }
 
 impl Cluster {
@@ -86,6 +91,7 @@ impl Cluster {
             election_at: vec![None; count],
             moved: vec![[false; 2]; owner.len()],
             epoch: count as u64,
+            took_over: None,
             map,
         }
     }
@@ -226,6 +232,7 @@ impl World {
         let Some(cluster) = &mut self.cluster else { return };
         let Some(before) = cluster.nodes[heir].of[heir] else { return };
         let epoch = cluster.new_epoch();
+        cluster.took_over = Some((self.now, heir));
         let node = &mut cluster.nodes[heir];
         let pieces: Vec<usize> =
             (0..node.owner.len()).filter(|piece| node.owner[*piece] == Some(before)).collect();

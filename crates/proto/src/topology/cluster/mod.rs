@@ -46,6 +46,9 @@ const REFRESH_SOON: (Duration, Duration) = (Duration::from_millis(20), Duration:
 const ASK_REPLICAS_EVERY: Duration = Duration::from_millis(50);
 const ASK_OTHERS_EVERY: Duration = Duration::from_millis(300);
 
+/// A node that says that the cluster is down may be cut off from it; most of the others know more.
+const ASK_WHEN_DOWN: Duration = Duration::from_millis(100);
+
 /// An election is over in seconds (FACTS §5.3); after this long there is no hurry.
 const HURRY_FOR: Duration = Duration::from_secs(30);
 const UNHURRIED: Duration = Duration::from_secs(1);
@@ -206,6 +209,10 @@ impl Cluster {
         if self.shards.get(node).is_none() || !self.is_connected {
             return;
         }
+        if matches!(state, State::Close | State::Reconnecting) && !self.shards.slots.has_any(node) {
+            // What was sent here for once is for whoever has its slot.
+            self.orders.push_back(Order::Sort(node));
+        }
         match state {
             State::Ready | State::End => {
                 self.trouble.retain(|trouble| trouble.node != node);
@@ -328,12 +335,22 @@ impl Cluster {
         }
     }
 
+    /// What waits for nodes that do not answer may be for slots that others have by now.
+    fn sort(&mut self, which: impl Fn(NodeId) -> bool) {
+        let stuck = self.trouble.iter().map(|trouble| trouble.node).filter(|node| which(*node));
+        self.orders.extend(stuck.map(Order::Sort));
+    }
+
     fn apply(&mut self, now: Time, epoch: u64, owners: Vec<view::Owner>) {
         self.epoch = (epoch, now);
         let informants = &mut self.informants;
+        let version = self.shards.slots.version();
         let changes = self.shards.apply(now, owners, || informants.new_node());
         self.orders.extend(changes.led.into_iter().map(Order::Lead));
         self.trouble.retain(|trouble| !changes.gone.contains(&trouble.node));
+        if self.shards.slots.version() != version {
+            self.sort(|_| true);
+        }
         for node in &changes.gone {
             self.readers.drop_all_of(*node, &mut self.orders);
         }
@@ -392,6 +409,7 @@ impl Topology for Cluster {
     fn redirect(&mut self, now: Time, rng: &mut Rng, from: NodeId, to: &Redirect) -> NodeId {
         let Some(speaker) = self.endpoint(from).cloned() else { return from };
         let endpoint = self.mapped(view::place(&to.host, to.port, &speaker));
+        let had = self.shards.slots.get(to.slot);
         let informants = &mut self.informants;
         let (node, is_news) =
             self.shards.on_redirect(now, to.slot, &endpoint, !to.is_once, || informants.new_node());
@@ -400,6 +418,10 @@ impl Topology for Cluster {
         }
         if !to.is_once {
             self.refresh_soon(now, rng);
+            self.sort(|stuck| Some(stuck) == had && stuck != node);
+        } else if self.trouble.iter().any(|trouble| trouble.node == node) {
+            // The slot's owner may say something else soon.
+            return from;
         }
         node
     }
@@ -413,6 +435,7 @@ impl Topology for Cluster {
                 self.on_answer(now, rng, node, question, reply);
             }
             Signal::Measured(node, rtt, zone) => self.readers.on_measured(node, rtt, zone),
+            Signal::Down(_) => self.refresh = self.refresh.min(now + rng.around(ASK_WHEN_DOWN)),
             Signal::Heard(..) | Signal::Listens(_) => {}
             Signal::Tick => {
                 if self.shards.is_empty() {
