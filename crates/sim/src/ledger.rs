@@ -158,7 +158,9 @@ impl World {
         request.ran_on = Some(server);
         let (client, kind, ran, tag) = (request.client, request.kind, request.ran, request.tag);
         let is_repeatable = kind.is_repeatable(request.resend);
-        let is_plain = request.refused == 0 && ran == 1 && !kind.blocks();
+        // Where slots move, what was in flight to one node is sent again behind what has gone to another since.
+        let is_late = self.cluster.is_some() && is_repeatable;
+        let is_plain = request.refused == 0 && ran == 1 && !kind.blocks() && !is_late;
         let outcome = request.outcome;
         if applied && !is_repeatable && ran > 1 {
             self.fail(Oracle::AppliedOnce, || {

@@ -261,7 +261,7 @@ impl<T: Copy + Default> Link<T> {
         };
         // What is refused for a slot is no reason for others to wait.
         let is_of_slot = matches!(cause, RejectionCause::TryAgain | RejectionCause::ClusterDown)
-            && self.sends_on(cx, &entry);
+            && self.has_others(cx);
         if is_of_slot {
             self.on_served(entry.seq, false);
         } else if cause.asks_for_another_server() {
@@ -313,9 +313,14 @@ impl<T: Copy + Default> Link<T> {
 
     /// True if there are other nodes that may take the request.
     fn sends_on(&self, cx: &Context<'_, T>, entry: &Entry<T>) -> bool {
+        self.has_others(cx) && entry.meta.owner == Owner::Caller
+    }
+
+    /// True if there are other nodes, and requests may go to them from here.
+    fn has_others(&self, cx: &Context<'_, T>) -> bool {
         let may_leave = matches!(self.purpose, Purpose::Shared | Purpose::Blocking)
             || self.purpose.goes_everywhere();
-        may_leave && cx.topology.is_partitioned() && entry.meta.owner == Owner::Caller
+        may_leave && cx.topology.is_partitioned()
     }
 
     fn send_on(

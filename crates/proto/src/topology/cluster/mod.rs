@@ -335,12 +335,6 @@ impl Cluster {
         }
     }
 
-    /// What waits for nodes that do not answer may be for slots that others have by now.
-    fn sort(&mut self, which: impl Fn(NodeId) -> bool) {
-        let stuck = self.trouble.iter().map(|trouble| trouble.node).filter(|node| which(*node));
-        self.orders.extend(stuck.map(Order::Sort));
-    }
-
     fn apply(&mut self, now: Time, epoch: u64, owners: Vec<view::Owner>) {
         self.epoch = (epoch, now);
         let informants = &mut self.informants;
@@ -349,7 +343,8 @@ impl Cluster {
         self.orders.extend(changes.led.into_iter().map(Order::Lead));
         self.trouble.retain(|trouble| !changes.gone.contains(&trouble.node));
         if self.shards.slots.version() != version {
-            self.sort(|_| true);
+            // Where a node does not answer, something may wait for slots that others have by now.
+            self.orders.extend(self.shards.iter().map(|shard| Order::Sort(shard.node)));
         }
         for node in &changes.gone {
             self.readers.drop_all_of(*node, &mut self.orders);
@@ -418,7 +413,8 @@ impl Topology for Cluster {
         }
         if !to.is_once {
             self.refresh_soon(now, rng);
-            self.sort(|stuck| Some(stuck) == had && stuck != node);
+            // What waits there for the slot is not to come behind what is sent from now on.
+            self.orders.extend(had.filter(|had| *had != node).map(Order::Sort));
         } else if self.trouble.iter().any(|trouble| trouble.node == node) {
             // The slot's owner may say something else soon.
             return from;
