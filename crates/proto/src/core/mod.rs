@@ -459,7 +459,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 }
             }
             Notice::State { node, state } => self.signal(Signal::State(node, state)),
-            Notice::Down { node } => self.signal(Signal::Down(node)),
+            Notice::Down => self.signal(Signal::Down),
             Notice::Told { node, question, reply } => self.on_told(node, question, &reply),
             Notice::Heard { node, frame } => self.signal(Signal::Heard(node, &frame)),
             Notice::Resubscribe { node, channel, text } => self.resubscribe(node, &channel, &text),

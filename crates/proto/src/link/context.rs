@@ -48,7 +48,7 @@ pub(crate) enum Notice {
     /// The shared link of a node is in this state now.
     State { node: NodeId, state: State },
     /// A node says that it can't serve what it should for now: others may know better.
-    Down { node: NodeId },
+    Down,
     /// A question of the topology is answered, or will not be.
     Told { node: NodeId, question: Question, reply: Result<Frame, String> },
     /// A message that the topology listens to.

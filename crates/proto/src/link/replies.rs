@@ -227,7 +227,7 @@ impl<T: Copy + Default> Link<T> {
         if let OnReply::SendAgain(RejectionCause::ClusterDown)
         | OnReply::Refused(RejectionCause::ClusterDown) = judged
         {
-            cx.notices.push(Notice::Down { node: self.node });
+            cx.notices.push(Notice::Down);
         }
         let cause = match judged.clone() {
             // A replica that was asked for is no demoted primary.

@@ -75,7 +75,7 @@ pub(crate) enum Signal<'a> {
     /// The link that carries a node's commands is in this state.
     State(NodeId, State),
     /// A node refuses a slot because all of them together can't serve it, as far as it knows.
-    Down(NodeId),
+    Down,
     /// A question is answered, or will not be; the text says why.
     Answered(NodeId, Question, Result<&'a Frame, &'a str>),
     /// The round trip to the server of a node's link, and the availability zone that it names.

@@ -431,7 +431,7 @@ impl Topology for Cluster {
                 self.on_answer(now, rng, node, question, reply);
             }
             Signal::Measured(node, rtt, zone) => self.readers.on_measured(node, rtt, zone),
-            Signal::Down(_) => self.refresh = self.refresh.min(now + rng.around(ASK_WHEN_DOWN)),
+            Signal::Down => self.refresh = self.refresh.min(now + rng.around(ASK_WHEN_DOWN)),
             Signal::Heard(..) | Signal::Listens(_) => {}
             Signal::Tick => {
                 if self.shards.is_empty() {

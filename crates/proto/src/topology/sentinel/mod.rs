@@ -416,7 +416,7 @@ impl Topology for Sentinel {
             }
             // What it announced in between was not heard.
             Signal::Listens(node) if self.listened_to.contains(&node) => self.ask_where(now, node),
-            Signal::Listens(_) => {}
+            Signal::Listens(_) | Signal::Down => {}
             Signal::Tick => {
                 if self.next_word <= now {
                     self.on_word_due(now, rng);
