@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use redial::{Client, Cmd, Delivery, Durable, Error, EventKind, Received, TlsConfig, Value};
+use redial::{Client, Cmd, Delivery, Durable, Error, EventKind, Purpose, Received, TlsConfig, Value};
 use tokio::sync::mpsc;
 
 /// Runs until `q` or the end of standard input.
@@ -272,6 +272,10 @@ async fn tell_events(client: Client, say: Sender<String>) {
     while let Some(event) = events.next().await {
         // A burst that is missed leaves the states around it.
         let Ok(event) = event else { continue };
+        // Links that ask where servers are come and go.
+        if event.purpose == Purpose::Discovery {
+            continue;
+        }
         let what = match event.kind {
             EventKind::State(state) => state.name().to_owned(),
             EventKind::Probe { .. } => "probe".to_owned(),
