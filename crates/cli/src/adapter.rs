@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use redial::{Client, Cmd, Delivery, Durable, Error, EventKind, Purpose, Received, TlsConfig, Value};
+use redial::{
+    Client, Cmd, Delivery, Durable, Error, EventKind, Purpose, Received, TlsConfig, Value,
+};
 use tokio::sync::mpsc;
 
 /// Runs until `q` or the end of standard input.

@@ -27,9 +27,9 @@ use crate::scan::Scan;
 use crate::script::{Script, ScriptCall};
 use crate::transaction::Transaction;
 
-/// A client of one endpoint. Cheap to clone; all clones share its connections, and the last one to go closes them.
+/// A client of one server, of the primary behind Sentinels, or of a cluster. Cheap to clone; all clones share its connections, and the last one to go closes them.
 ///
-/// Commands of all clones go over one shared connection, in the order in which they were first polled; what arrives together is written
+/// Commands of all clones go over one shared connection (in a cluster one a shard), in the order in which they were first polled; what arrives together is written
 /// together. Blocking commands and subscriptions have connections of their own.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Handle>);
@@ -62,7 +62,8 @@ impl Drop for Handle {
 
 impl Client {
     /// Connects to the server that the URL names, with defaults for all else: `redis://[user:password@]host[:port][/database]`,
-    /// `rediss://` for the same over TLS (feature `tls`), `redis+unix:///path/to/socket[?db=N]`.
+    /// `rediss://` for the same over TLS (feature `tls`), `redis+unix:///path/to/socket[?db=N]`, `redis+sentinel://host[:26379],host…/service[/database]`,
+    /// `redis+cluster://host[:port],host…`.
     ///
     /// Returns when the first connection is ready. Cancel safe: nothing goes on when the future is dropped. Needs a tokio runtime with time and
     /// I/O enabled.
