@@ -478,6 +478,15 @@ async fn what_is_wrong_with_a_cluster_is_said() {
 #[tokio::test]
 async fn reads_go_to_replicas_if_that_is_wanted_and_on_from_one_that_hangs() {
     let nodes = Nodes::start(1, 2).await;
+    // Before they have data, replicas are not named.
+    nodes.admins[0].cmd("SET").arg("k").arg("before").run().await.unwrap();
+    for admin in &nodes.admins {
+        wait_until("everybody names both replicas", async || {
+            let slots: Vec<redial::Value> = admin.cmd("CLUSTER SLOTS").await.unwrap();
+            matches!(slots.as_slice(), [redial::Value::Array(range)] if range.len() == 5)
+        })
+        .await;
+    }
     let seeds = nodes.seeds();
     let builder = Builder::cluster(seeds).unwrap().read_from(ReadFrom::ReplicaPreferred);
     let client = builder.connect().await.unwrap();
