@@ -112,10 +112,11 @@ impl<T: Copy + Default> Link<T> {
         if its.descends_from(mine) {
             return None;
         }
-        let came_back = self.left.as_ref().is_some_and(|left| {
-            server.run_id.as_deref() == Some(left.run_id.as_str())
-                && cx.now.since(left.at) < NO_WAY_BACK_FOR
-        });
+        let came_back = !cx.topology.vouches()
+            && self.left.as_ref().is_some_and(|left| {
+                server.run_id.as_deref() == Some(left.run_id.as_str())
+                    && cx.now.since(left.at) < NO_WAY_BACK_FOR
+            });
         if came_back {
             return Some("the server there was left a moment ago, and its data does not continue what came after".into());
         }

@@ -141,6 +141,12 @@ pub(crate) trait Topology: std::fmt::Debug + Send {
     /// True if a server in this role may be used as the node that was dialed.
     fn judge(&self, node: NodeId, role: Role) -> bool;
 
+    /// True if a node's place is where those say that elect its servers. Then whoever was left may lead again, also with data that does not continue what came
+    /// after; behind a mere address it may be a stale primary that woke up.
+    fn vouches(&self) -> bool {
+        false
+    }
+
     /// True if a server that refuses writes is not what this node should be.
     fn wants_primary(&self, node: NodeId) -> bool;
 

@@ -397,6 +397,10 @@ impl Topology for Cluster {
         !self.wants_primary(node) || role != Role::Replica
     }
 
+    fn vouches(&self) -> bool {
+        true
+    }
+
     fn wants_primary(&self, node: NodeId) -> bool {
         self.shards.get(node).is_some()
     }

@@ -396,6 +396,10 @@ impl Topology for Sentinel {
         node != PRIMARY || role != Role::Replica
     }
 
+    fn vouches(&self) -> bool {
+        true
+    }
+
     fn wants_primary(&self, node: NodeId) -> bool {
         node == PRIMARY
     }
