@@ -77,6 +77,9 @@ pub(crate) struct RoundOptions {
     /// Runtimes, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "current,multi")]
     pub(crate) runtimes: Vec<Flavor>,
+    /// Against a Redis Cluster of three nodes instead of one server, all on the server's core; for the workloads get64, get512 and sequence.
+    #[arg(long)]
+    pub(crate) cluster: bool,
     /// Print one JSON object.
     #[arg(long, conflicts_with = "markdown")]
     pub(crate) json: bool,

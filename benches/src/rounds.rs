@@ -9,7 +9,7 @@ use crate::clients::Name;
 use crate::load::Cost;
 use crate::options::RoundOptions;
 use crate::report::{Report, Row};
-use crate::server::{self, Server};
+use crate::server::{self, Servers};
 use crate::sys;
 use crate::worker::{Flavor, Order, Setup};
 use crate::workload::{Data, Workload};
@@ -29,7 +29,7 @@ struct Lane {
 pub(crate) fn measure(options: &RoundOptions) -> Result<Report> {
     let data = Data::new(options.server.value_size);
     let (binary, core) = (&options.server.server_bin, options.server.server_core);
-    let server = Server::start(binary, core, 1000, &data)?;
+    let server = Servers::start(binary, core, &data, options.cluster)?;
     let mut rows = Vec::new();
     for workload in options.workloads() {
         for flavor in &options.runtimes {
@@ -53,7 +53,7 @@ pub(crate) fn measure(options: &RoundOptions) -> Result<Report> {
 
 fn turns(
     options: &RoundOptions,
-    server: &Server,
+    server: &Servers,
     workload: Workload,
     flavor: Flavor,
 ) -> Result<Vec<Row>> {
@@ -79,7 +79,7 @@ fn turns(
 /// Starts the client's process and learns how many commands fill a turn.
 fn warm_up(
     options: &RoundOptions,
-    server: &Server,
+    server: &Servers,
     workload: Workload,
     flavor: Flavor,
     client: Name,

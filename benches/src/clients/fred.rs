@@ -43,6 +43,11 @@ impl Subject for Fred {
     }
 
     async fn connect(url: &str) -> Result<Self> {
+        let clustered = crate::server::nodes(url).map(|nodes| {
+            let others = nodes.iter().skip(1).map(|node| format!("node={node}"));
+            format!("redis-cluster://{}?{}", nodes[0], others.collect::<Vec<_>>().join("&"))
+        });
+        let url = clustered.as_deref().unwrap_or(url);
         let mut builder = Builder::from_config(Config::from_url(url)?);
         let client = builder.set_policy(ReconnectPolicy::default()).build()?;
         client.init().await?;

@@ -5,11 +5,25 @@ use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use redis::AsyncCommands;
 use redis::aio::{MultiplexedConnection, PubSub};
+use redis::cluster_async::ClusterConnection;
 
 use super::{Listener, Subject};
 
 #[derive(Clone)]
-pub(crate) struct RedisRs(MultiplexedConnection);
+pub(crate) enum RedisRs {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// Does the same with either connection.
+macro_rules! with {
+    ($client:expr, $connection:ident => $work:expr) => {
+        match $client.clone() {
+            RedisRs::One(mut $connection) => $work,
+            RedisRs::Cluster(mut $connection) => $work,
+        }
+    };
+}
 
 impl Listener for PubSub {
     async fn next(&mut self) -> Result<usize> {
@@ -28,11 +42,16 @@ impl Subject for RedisRs {
     }
 
     async fn connect(url: &str) -> Result<Self> {
-        Ok(Self(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
+        if let Some(nodes) = crate::server::nodes(url) {
+            let nodes = nodes.iter().map(|node| format!("redis://{node}"));
+            let client = redis::cluster::ClusterClient::new(nodes.collect::<Vec<_>>())?;
+            return Ok(Self::Cluster(client.get_async_connection().await?));
+        }
+        Ok(Self::One(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
     }
 
     async fn get(&self, key: &str) -> Result<usize> {
-        let value: Option<Vec<u8>> = self.0.clone().get(key).await?;
+        let value: Option<Vec<u8>> = with!(self, connection => connection.get(key).await?);
         value.map(|value| value.len()).context("no such key")
     }
 
@@ -41,17 +60,17 @@ impl Subject for RedisRs {
         for key in keys {
             pipeline.get(key);
         }
-        let values: Vec<Option<Vec<u8>>> = pipeline.query_async(&mut self.0.clone()).await?;
+        let values: Vec<Option<Vec<u8>>> = with!(self, connection => pipeline.query_async(&mut connection).await?);
         Ok(values.iter().flatten().count())
     }
 
     async fn lrange(&self, key: &str) -> Result<usize> {
-        let values: Vec<Vec<u8>> = self.0.clone().lrange(key, 0, -1).await?;
+        let values: Vec<Vec<u8>> = with!(self, connection => connection.lrange(key, 0, -1).await?);
         Ok(values.len())
     }
 
     async fn hgetall(&self, key: &str) -> Result<usize> {
-        let pairs: Vec<(Vec<u8>, Vec<u8>)> = self.0.clone().hgetall(key).await?;
+        let pairs: Vec<(Vec<u8>, Vec<u8>)> = with!(self, connection => connection.hgetall(key).await?);
         Ok(pairs.len())
     }
 
@@ -60,7 +79,7 @@ impl Subject for RedisRs {
         key: String,
         value: Vec<u8>,
     ) -> impl Future<Output = Result<()>> + Send + use<> + 'static {
-        let mut client = self.0.clone();
-        async move { Ok(client.set(key, value).await?) }
+        let client = self.clone();
+        async move { Ok(with!(client, connection => connection.set(key, value).await?)) }
     }
 }
