@@ -4,6 +4,7 @@ use redial_commands::ToArg;
 use redial_proto::Class;
 use redial_resp::Command;
 
+use crate::buffers;
 use crate::key_prefix::KeyPrefix;
 
 /// See the module's documentation.
@@ -57,18 +58,22 @@ impl Sealed {
 
 impl Commands {
     pub(crate) fn of_pipeline(prefix: Option<KeyPrefix>) -> Self {
-        Self { prefix, ..Self::default() }
+        let mut commands = Self::default();
+        commands.prefix = prefix;
+        commands
     }
 
     /// Those of a transaction, behind their MULTI.
     pub(crate) fn of_transaction(prefix: Option<KeyPrefix>) -> Self {
-        Self { is_transaction: true, prefix, ..Self::default() }
+        let mut commands = Self::of_pipeline(prefix);
+        commands.is_transaction = true;
+        commands
     }
 
     /// All of them, leaving none.
     pub(crate) fn take(&mut self) -> Self {
-        let (is_transaction, prefix) = (self.is_transaction, self.prefix.clone());
-        let empty = Self { is_transaction, prefix, ..Self::default() };
+        let mut empty = Self::of_pipeline(self.prefix.clone());
+        empty.is_transaction = self.is_transaction;
         std::mem::replace(self, empty)
     }
 
@@ -107,14 +112,14 @@ impl Commands {
 
     /// The last command.
     pub(crate) fn building(&mut self) -> &mut Command {
-        self.run.get_or_insert_with(|| Command::new("MULTI"))
+        self.run.get_or_insert_with(|| buffers::run("MULTI"))
     }
 
     fn build(&mut self, name: &str) {
         if self.run.is_some() || self.is_transaction {
             self.building().begin_next(name);
         } else {
-            self.run = Some(Command::new(name));
+            self.run = Some(buffers::run(name));
         }
     }
 
@@ -152,6 +157,14 @@ impl Commands {
             }
         }
         Ok(all)
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            buffers::keep_run(run.into_buffer());
+        }
     }
 }
 
