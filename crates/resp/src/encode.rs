@@ -332,6 +332,25 @@ impl Command {
         Some(u64::from_le_bytes(*name.first_chunk()?) << unused >> unused)
     }
 
+    /// The argument behind a name as of [`short_name`](Self::short_name), where that is the whole of a
+    /// look: of less than 100 bytes, as most keys are.
+    #[inline]
+    pub fn short_key(&self) -> Option<&[u8]> {
+        let [_, _, b'\r', b'\n', b'$', len @ b'1'..=b'8', b'\r', b'\n', rest @ ..] =
+            self.buf.get(self.start..self.end)?
+        else {
+            return None;
+        };
+        let value = |digit: u8| usize::from(digit.wrapping_sub(b'0'));
+        match rest.get(value(*len) + 2..)? {
+            [b'$', ones, b'\r', b'\n', rest @ ..] => rest.get(..value(*ones)),
+            [b'$', tens, ones, b'\r', b'\n', rest @ ..] => {
+                rest.get(..10 * value(*tens) + value(*ones))
+            }
+            _ => None,
+        }
+    }
+
     /// All arguments in order, the words of the name included.
     pub fn args(&self) -> Args<'_> {
         let first = self.last_digit() + 3 - self.start;

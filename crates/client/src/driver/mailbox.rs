@@ -157,11 +157,16 @@ impl Mailbox {
 }
 
 impl State {
+    /// Puts the answers that were just read in their places.
+    pub(crate) fn settle_answers(&mut self, wakers: &mut Vec<Waker>) {
+        let slots = &mut self.slots;
+        self.core.drain_answers(|token, reply| wakers.extend(slots.settle(token, reply)));
+    }
+
     /// Takes everything out of the core: answers go to their places and messages to their streams, the rest is for the driver, what was deferred first.
     pub(crate) fn drain(&mut self, wakers: &mut Vec<Waker>) -> Vec<Output<Token>> {
         let mut rest = std::mem::take(&mut self.deferred);
-        let slots = &mut self.slots;
-        self.core.drain_answers(|token, reply| wakers.extend(slots.settle(token, reply)));
+        self.settle_answers(wakers);
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Answer { token, reply } => wakers.extend(self.slots.settle(token, reply)),

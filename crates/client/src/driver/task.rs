@@ -65,6 +65,8 @@ impl Driver {
         state.core.set_now(now);
         for input in self.inputs.drain(..) {
             state.core.handle_input(now, input);
+            // At once: answers that another socket's input finds waiting take a longer way.
+            state.settle_answers(&mut self.wakers);
         }
         if state.is_abandoned {
             state.core.handle_input(now, Input::Disconnect);

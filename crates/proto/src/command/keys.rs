@@ -101,7 +101,15 @@ pub fn written_keys(command: &Command) -> Option<Vec<&[u8]>> {
 /// (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 #[must_use]
 pub fn slot(key: &[u8]) -> u16 {
-    crc16(hash_tag(key).unwrap_or(key)) % SLOTS
+    let mut crc = 0;
+    for byte in key {
+        // Few keys have one; for the others one pass is enough.
+        if *byte == b'{' {
+            return crc16(hash_tag(key).unwrap_or(key)) % SLOTS;
+        }
+        crc = crc16_step(crc, *byte);
+    }
+    crc % SLOTS
 }
 
 fn hash_tag(key: &[u8]) -> Option<&[u8]> {
@@ -113,7 +121,12 @@ fn hash_tag(key: &[u8]) -> Option<&[u8]> {
 
 /// CRC16-CCITT in the form called XMODEM: polynomial 0x1021, nothing reflected, beginning with 0.
 fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| crc << 8 ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)])
+    bytes.iter().fold(0, |crc, byte| crc16_step(crc, *byte))
+}
+
+#[inline]
+fn crc16_step(crc: u16, byte: u8) -> u16 {
+    crc << 8 ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)]
 }
 
 const CRC16: [u16; 256] = {

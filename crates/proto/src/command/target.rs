@@ -29,6 +29,9 @@ fn only_key(command: &Command) -> Option<&[u8]> {
         None => table::keys_of(command.name(), None)?,
     };
     match *keys.places {
+        [Place::Range { begin: 1, last: 0, .. }] => {
+            command.short_key().or_else(|| command.args().nth(1))
+        }
         [Place::Range { begin, last: 0, .. }] => command.args().nth(begin),
         _ => None,
     }

@@ -245,6 +245,24 @@ fn a_short_name_is_its_bytes_and_nothing_behind_them() {
 }
 
 #[test]
+fn a_short_key_is_the_first_argument_or_not_looked_for() {
+    for len in [0, 1, 9, 10, 16, 17, 99, 100, 101, LARGE_ARG] {
+        for name in ["G", "GET", "EVALSHA2", "SUBSCRIBE", "CONFIG GET"] {
+            for more in [0, 12] {
+                let mut command = Command::new(name);
+                command.push_bytes(Bytes::from(vec![b'7'; len]));
+                (0..more).for_each(|_| command.push_arg(b"more"));
+                let expected = command.args().nth(1);
+                let is_found =
+                    more == 0 && (len < 100 || name == "CONFIG GET") && name != "SUBSCRIBE";
+                assert_eq!(command.short_key(), expected.filter(|_| is_found), "{name} {len}");
+            }
+        }
+    }
+    assert_eq!(Command::new("GET").short_key(), None);
+}
+
+#[test]
 fn a_prefix_is_put_in_front_of_some_arguments_and_the_others_stay_shared() {
     let large = Bytes::from(vec![b'x'; LARGE_ARG]);
     let mut command = Command::new("PING");
