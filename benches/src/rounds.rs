@@ -61,8 +61,8 @@ fn turns(
     let cores = cores(options, workload, flavor)?;
     let mut lanes = Vec::new();
     for client in options.clients() {
-        // The raw floor has no runtime: it stands beside the current-thread ones.
-        if client == Name::Raw && flavor == Flavor::Multi {
+        // The raw floor has no runtime: it stands beside the current-thread ones. And it knows one server only.
+        if client == Name::Raw && (flavor == Flavor::Multi || options.cluster) {
             continue;
         }
         lanes.push(warm_up(options, server, workload, flavor, client, &cores)?);

@@ -49,7 +49,8 @@ pub enum ErrorKind {
     Rejected,
     /// Sending it again would exceed the retry budget.
     RetryBudget,
-    /// The server answered with an error; see [`Error::code`].
+    /// The server answered with an error; see [`Error::code`]. Its delivery is not `Answered` where an earlier try may have run
+    /// ([`Resend::Always`](crate::Resend::Always), [`Resend::Idempotent`](crate::Resend::Idempotent), [`Cmd::once`](crate::Cmd::once)), of which the error says nothing.
     Server,
     /// No answer by the deadline.
     Timeout,
@@ -122,6 +123,7 @@ impl Error {
                 CoreErrorKind::QueueFull => ErrorKind::QueueFull,
                 CoreErrorKind::Rejected => ErrorKind::Rejected,
                 CoreErrorKind::RetryBudget => ErrorKind::RetryBudget,
+                CoreErrorKind::Server => ErrorKind::Server,
                 CoreErrorKind::Timeout => ErrorKind::Timeout,
                 CoreErrorKind::Tls => ErrorKind::Tls,
                 CoreErrorKind::Unreachable => ErrorKind::Unreachable,
@@ -152,7 +154,19 @@ impl Error {
         match &*self.0 {
             Repr::Server(error) => Some(error.code()),
             Repr::Decode(error) => error.server_error().map(ServerError::code),
+            Repr::Core(error) if error.kind() == CoreErrorKind::Server => {
+                error.text().split(' ').next()
+            }
             Repr::Core(_) | Repr::Config(_) | Repr::Entry(..) => None,
+        }
+    }
+
+    /// What the server said, if this is it.
+    pub(crate) fn server_text(&self) -> Option<&str> {
+        match &*self.0 {
+            Repr::Server(error) => Some(error.text()),
+            Repr::Core(error) if error.kind() == CoreErrorKind::Server => Some(error.text()),
+            _ => None,
         }
     }
 

@@ -80,9 +80,9 @@ impl Function {
         command
     }
 
-    /// The server has no such function.
-    pub(crate) fn is_missing(told: &Frame) -> bool {
-        told.error().is_some_and(|error| error.to_string() == "ERR Function not found")
+    /// True if a server that has no such function says so.
+    pub(crate) fn is_missing(told: &str) -> bool {
+        told == "ERR Function not found"
     }
 
     /// Why calling it can't succeed; `None` if the error is its own.
@@ -93,7 +93,7 @@ impl Function {
                 "ERR this server has no functions, which came with Redis 7.0: use `Client::script`";
             return Some(Error::server(text));
         }
-        Self::is_missing(told).then(|| {
+        Self::is_missing(&text).then(|| {
             Error::server(&format!(
                 "{text}: the library that the server has under this name is another one, without {:?}; FUNCTION LOAD REPLACE brings this program's",
                 self.name

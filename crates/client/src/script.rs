@@ -103,13 +103,6 @@ impl From<&Function> for Code {
 }
 
 impl Code {
-    const fn reads_only(&self) -> bool {
-        match self {
-            Self::Script(script) => script.reads_only,
-            Self::Function(function) => function.reads_only,
-        }
-    }
-
     /// The beginning of the command that asks whether the server knows it.
     fn by_name(&self) -> Command {
         match self {
@@ -118,12 +111,16 @@ impl Code {
         }
     }
 
-    /// True if the server does not know it, so that nothing ran.
-    fn is_missing(&self, told: &Frame) -> bool {
-        match self {
-            Self::Script(_) => told.error().is_some_and(|error| error.code() == "NOSCRIPT"),
-            Self::Function(_) => Function::is_missing(told),
-        }
+    /// True if the server does not know it, so that it did not run there.
+    fn is_missing(&self, told: &Result<Frame, Error>) -> bool {
+        let text = match told {
+            Ok(told) => told.error().map(|error| error.to_string()),
+            Err(error) => error.server_text().map(str::to_owned),
+        };
+        text.is_some_and(|text| match self {
+            Self::Script(_) => text.starts_with("NOSCRIPT "),
+            Self::Function(_) => Function::is_missing(&text),
+        })
     }
 
     fn check(&self, told: Frame) -> Result<Frame, Error> {
@@ -228,12 +225,12 @@ pub(crate) async fn run(
     options.timeout = Some(timeout);
     let mut command = code.by_name();
     write_rest(&mut command)?;
-    let told = Request::<Frame>::as_is(Arc::clone(&handle), command, options).await?;
+    let told = Request::<Frame>::as_is(Arc::clone(&handle), command, options).await;
     if !code.is_missing(&told) {
-        return code.check(told);
+        return code.check(told?);
     }
     // Who does not know it says nothing of another server, which may have been asked before it and have run it.
-    let is_first = options.resend != Some(Resend::Always) && !code.reads_only();
+    let is_first = told.is_ok();
     let again = async {
         options.timeout = Some(timeout.saturating_sub(begun.elapsed()));
         let mut command = match &code {

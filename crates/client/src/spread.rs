@@ -120,7 +120,9 @@ impl Scattered {
             (None, Some(frame)) if ran == 0 || reads => Ok(frame),
             (Some(error), _) if nothing_ran || reads => Err(error),
             (failed, _) => {
-                let kind = failed.map_or(ErrorKind::Rejected, |error| error.kind());
+                let kinds = failed.map(|error| error.kind());
+                let kind =
+                    kinds.filter(|kind| *kind != ErrorKind::Server).unwrap_or(ErrorKind::Rejected);
                 let text =
                     format!("{ran} of {total} parts of it ran on their nodes; of the rest: {text}");
                 Err(Error::new(kind, Delivery::Unknown, text))

@@ -67,8 +67,8 @@ pub enum Resend {
     #[default]
     Safe,
     /// Also writes that leave the same data when they run twice (a reviewed list: SET without NX, XX or GET; DEL; EXPIRE; …). The
-    /// reply of the second run may differ: a DEL that did run answers 0, and an error that answers the second says nothing of the first.
+    /// reply of the second run may differ: a DEL that did run answers 0. An error that answers the second says nothing of the first: it has the delivery `Unknown`.
     Idempotent,
-    /// Everything, as ioredis does: commands may run twice, and an error that answers the second run says nothing of the first.
+    /// Everything, as ioredis does: commands may run twice. An error that answers the second run says nothing of the first: it has the delivery `Unknown`.
     Always,
 }

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Rejected,
     /// Sending it again would exceed the retry budget.
     RetryBudget,
+    /// The server answered with an error, which is the text, and it says nothing of an earlier try, which may have run. (An error that does is a reply.)
+    Server,
     /// No answer by the deadline.
     Timeout,
     /// TLS can't be agreed: a certificate is refused, or one side speaks TLS and the other does not.

@@ -438,3 +438,26 @@ fn what_a_client_that_ended_left_in_a_server_is_ended_before_it_is_used_again() 
     world.pass(Duration::from_secs(1));
     assert_eq!(world.fenced, 1, "with nothing in flight");
 }
+
+#[test]
+fn an_error_that_answers_a_second_try_says_nothing_of_the_first() {
+    for (line, second, kind, delivery) in [
+        // The fence says that the first server took it.
+        ("INCR n", "-OOM no\r\n", Some(ErrorKind::Server), Delivery::Ran),
+        ("INCR n", ":1\r\n", None, Delivery::Answered),
+        ("GET n", "-WRONGTYPE no\r\n", None, Delivery::Answered),
+    ] {
+        let mut world = World::new(|config| config.resend = Resend::Always);
+        world.run();
+        world.submit(line, 1, &RequestOptions::default());
+        let lost = world.socket(line).conn;
+        world.run_id = "another";
+        world.input(Input::Closed(lost, None));
+        world.pass(Duration::from_secs(1));
+        let conn = world.socket(line).conn;
+        world.reply(conn, second);
+        let (_, reply) = world.answers.first().unwrap();
+        assert_eq!(reply.as_ref().err().map(Error::kind), kind, "{line} {second}");
+        assert_eq!(world.delivery(1), Some(delivery), "{line} {second}");
+    }
+}

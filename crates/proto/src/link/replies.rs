@@ -257,7 +257,7 @@ impl<T: Copy + Default> Link<T> {
         };
         let Some(cause) = cause else {
             self.on_served(entry.seq, false);
-            return self.deliver(cx, &entry, frame);
+            return self.deliver_error(cx, &entry, frame);
         };
         // What is refused for a slot is no reason for others to wait.
         let is_of_slot = matches!(cause, RejectionCause::TryAgain | RejectionCause::ClusterDown)
@@ -270,7 +270,7 @@ impl<T: Copy + Default> Link<T> {
             }
         } else if self.wait_for(cx, entry.seq, cause) == OnRefusal::GiveUp {
             let failed = self.fail(&entry, rejected(&entry, &frame));
-            return failed.or_else(|| self.deliver(cx, &entry, frame));
+            return failed.or_else(|| self.deliver_error(cx, &entry, frame));
         }
         match judged {
             OnReply::SendAgain(_) if entry.meta.owner == Owner::Caller => {
@@ -282,7 +282,24 @@ impl<T: Copy + Default> Link<T> {
                     format!("a script stopped half way, and scripts do not roll back: {text}");
                 self.fail(&entry, Error::new(ErrorKind::Rejected, Delivery::Unknown, text))
             }
-            _ => self.deliver(cx, &entry, frame),
+            _ => self.deliver_error(cx, &entry, frame),
+        }
+    }
+
+    /// An error that answers a write is no more than what became of its last try.
+    fn deliver_error(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        entry: &Entry<T>,
+        frame: Frame,
+    ) -> Option<Answer<T>> {
+        let delivery = entry.meta.delivery;
+        let is_whole = entry.meta.class.is(Class::READ) || delivery.surely_did_not_run();
+        match frame.error() {
+            Some(error) if !is_whole && entry.meta.owner == Owner::Caller => {
+                self.fail(entry, Error::new(ErrorKind::Server, delivery, error.to_string()))
+            }
+            _ => self.deliver(cx, entry, frame),
         }
     }
 
