@@ -59,6 +59,16 @@ impl RejectionCause {
         message.contains(words)
     }
 
+    /// True if it is one slot that the server refuses, and others are served: TRYAGAIN, and "Hash slot not served". A cluster that is down is down for
+    /// all of a node's slots.
+    pub(crate) fn is_of_slot(self, message: &str) -> bool {
+        match self {
+            Self::TryAgain => true,
+            Self::ClusterDown => !message.starts_with("The cluster is down"),
+            _ => false,
+        }
+    }
+
     /// How long requests wait for this cause to pass, inside their deadlines. A failover, a script and a loading server come to an end;
     /// too few replicas or a broken cluster may last, and then it is better to hear of it soon than to fill the queue.
     pub(crate) const fn longest_wait(self) -> Option<Duration> {

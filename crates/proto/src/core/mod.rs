@@ -70,6 +70,8 @@ pub struct Core<T> {
     detours: Vec<Detour<T>>,
     /// The same, and when.
     later: Vec<(Time, Detour<T>)>,
+    /// No later than the first of them is due: they may be thousands.
+    later_due: Time,
     /// The shared link of node 0 is always the first.
     links: Vec<Link<T>>,
     /// By node: where its shared link is.
@@ -102,6 +104,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             notices: Vec::new(),
             detours: Vec::new(),
             later: Vec::new(),
+            later_due: Time::NEVER,
             links: vec![shared],
             places: vec![0],
             next_link: 1,
@@ -523,7 +526,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     pub fn poll_timeout(&self) -> Time {
         let links = self.links.iter().map(Link::next_timer).min().unwrap_or(Time::NEVER);
         let others = self.blocking.next_deadline().min(self.keeper.next());
-        links.min(others).min(self.topology.poll_timeout()).min(self.next_later())
+        links.min(others).min(self.topology.poll_timeout()).min(self.later_due)
     }
 
     /// Gives the bytes that are to be written on this connection, in order; they count as written only with [`Input::Written`].

@@ -226,7 +226,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// Tries a request again at about this moment, together with others: a thousand that wait for a cluster to come back are not a thousand timers.
     fn put_off(&mut self, at: Time, detour: Detour<T>) {
-        self.later.push((at.next_multiple_of(TOGETHER), detour));
+        let at = at.next_multiple_of(TOGETHER);
+        self.later_due = self.later_due.min(at).min(detour.entry.deadline);
+        self.later.push((at, detour));
     }
 
     fn refuse(&mut self, detour: &Detour<T>, error: &Error) {
@@ -260,14 +262,16 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// Sends on what was to wait, and fails what has waited until its deadline.
     pub(super) fn run_later(&mut self) {
-        if self.later.is_empty() {
+        let now = self.now;
+        if self.later_due > now {
             return;
         }
-        let now = self.now;
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.later)
             .into_iter()
             .partition(|(at, detour)| (*at).min(detour.entry.deadline) <= now);
         self.later = later;
+        let times = self.later.iter().map(|(at, detour)| (*at).min(detour.entry.deadline));
+        self.later_due = times.min().unwrap_or(Time::NEVER);
         for (_, mut detour) in due {
             if detour.entry.deadline <= now {
                 let text = "servers sent the command to each other, or refused it for now, until its deadline";
@@ -278,11 +282,6 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 self.detours.push(detour);
             }
         }
-    }
-
-    pub(super) fn next_later(&self) -> Time {
-        let due = |(at, detour): &(Time, Detour<T>)| (*at).min(detour.entry.deadline);
-        self.later.iter().map(due).min().unwrap_or(Time::NEVER)
     }
 
     /// The client ends.

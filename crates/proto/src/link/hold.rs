@@ -76,7 +76,7 @@ impl Hold {
             self.active = None;
             return OnRefusal::GiveUp;
         }
-        active.pause = (active.pause * 2).min(LONGEST_PAUSE);
+        active.pause = (active.pause * 2).min(longest_pause(cause));
         OnRefusal::Wait(now + active.pause)
     }
 
@@ -109,6 +109,11 @@ impl Hold {
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
+}
+
+/// A cluster that elects is down for a second or two, and one command to a node is little to ask of it.
+fn longest_pause(cause: RejectionCause) -> Duration {
+    if cause == RejectionCause::ClusterDown { FIRST_PAUSE } else { LONGEST_PAUSE }
 }
 
 #[cfg(test)]

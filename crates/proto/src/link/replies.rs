@@ -240,10 +240,10 @@ impl<T: Copy + Default> Link<T> {
                 return self.send_on(cx, entry, from, Why::Redirected(to));
             }
             OnReply::Answer | OnReply::Redirect(_) => None,
-            OnReply::SendAgain(
-                cause @ (RejectionCause::TryAgain | RejectionCause::ClusterDown),
-            ) if self.sends_on(cx, &entry) => {
-                // What is refused is this slot's, not the node's.
+            // What is refused is this slot's, not the node's.
+            OnReply::SendAgain(cause)
+                if cause.is_of_slot(&message(&frame)) && self.sends_on(cx, &entry) =>
+            {
                 let waited = entry.accepted.age(cx.now);
                 if cause.longest_wait().is_some_and(|longest| waited >= longest) {
                     return self.fail(&entry, rejected(&entry, &frame));
@@ -260,8 +260,7 @@ impl<T: Copy + Default> Link<T> {
             return self.deliver_error(cx, &entry, frame);
         };
         // What is refused for a slot is no reason for others to wait.
-        let is_of_slot = matches!(cause, RejectionCause::TryAgain | RejectionCause::ClusterDown)
-            && self.has_others(cx);
+        let is_of_slot = cause.is_of_slot(&message(&frame)) && self.has_others(cx);
         if is_of_slot {
             self.on_served(entry.seq, false);
         } else if cause.asks_for_another_server() {
@@ -416,6 +415,11 @@ impl<T: Copy + Default> Link<T> {
 /// Lines of MONITOR are simple strings that begin with the time, in every protocol.
 fn is_monitor_line(frame: &Frame) -> bool {
     matches!(frame.value(), Value::Simple(line) if line.first().is_some_and(u8::is_ascii_digit))
+}
+
+/// What an error says behind its code.
+fn message(frame: &Frame) -> String {
+    frame.error().map(|error| error.message().into_owned()).unwrap_or_default()
 }
 
 /// The error of a request that the server kept refusing.
