@@ -5,6 +5,7 @@
 
 mod codegen;
 mod drill;
+mod matrix;
 mod package_manager;
 mod servers;
 mod setup;
@@ -28,7 +29,10 @@ Usage: cargo xtask COMMAND
   drill [ARGS]    Run the power-off drill with redial, and beside it with ioredis where node is
                   there; ARGS are those of `redial drill`
   test [--fast]   Set up, and run everything CI runs; --fast leaves out what needs servers,
-                  namespaces or minutes
+                  namespaces or minutes; --server all (or a folder of .servers/) only runs what the
+                  library is tested with on servers
+  matrix          Send every form of every typed command to each server at hand, and compare what
+                  came of it with docs/commands.md; --write writes that file
   tidy            Only the checks of conventions
   codegen         Make the typed commands and the core's table out of crates/commands/commands.json and
                   overrides.toml; --servers asks the servers at hand first what commands they have,
@@ -60,8 +64,10 @@ fn run(args: &[String]) -> Result<ExitCode> {
         ("codegen", rest) => codegen::run(rest)?,
         ("setup", []) => setup::everything()?,
         ("servers", []) => servers::bring()?,
+        ("matrix", rest) => matrix::run(rest)?,
         ("tidy", []) => tidy::check()?,
         ("test", []) => test::run(test::Extent::All)?,
+        ("test", [flag, named]) if flag == "--server" => test::run_servers(named)?,
         ("test", [flag]) if flag == "--fast" => test::run(test::Extent::Fast)?,
         ("help" | "-h" | "--help", _) => print!("{HELP}"),
         _ => bail!("`{}` is not understood\n\n{HELP}", args.join(" ")),

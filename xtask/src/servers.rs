@@ -76,6 +76,22 @@ pub(crate) fn present() -> Vec<PathBuf> {
     WHEELS.iter().filter_map(|wheel| program_in(&Path::new(FOLDER).join(wheel.folder))).collect()
 }
 
+/// The one that is installed, installing it if need be, and those that were brought here.
+pub(crate) fn at_hand() -> Result<Vec<PathBuf>> {
+    Ok(setup::server()?.into_iter().chain(present()).collect())
+}
+
+/// The one in this folder.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn named(folder: &str) -> Result<PathBuf> {
+    program_in(&Path::new(FOLDER).join(folder)).ok_or_else(|| {
+        let known: Vec<_> = WHEELS.iter().map(|wheel| wheel.folder).collect();
+        anyhow!("{folder} is not in {FOLDER}/: cargo xtask servers brings {}", known.join(", "))
+    })
+}
+
 fn program_in(folder: &Path) -> Option<PathBuf> {
     let program = ["redis-server", "valkey-server"].iter().map(|name| folder.join(name));
     program.into_iter().find(|program| program.is_file())?.canonicalize().ok()

@@ -10,7 +10,10 @@ use crate::{setup, sh};
 
 /// Integration tests that start real servers, by the name of their file in `tests/`. All others are
 /// hermetic.
-const REAL: &[&str] = &["server", "selfcheck", "cli"];
+const REAL: &[&str] = &["matrix", "server", "selfcheck", "cli"];
+
+/// The one of them whose outcome is a table: `cargo xtask matrix` runs it.
+const MATRIX: &str = "matrix";
 
 /// The integration tests of the workspace.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,11 +61,8 @@ impl Suites {
     /// What starts servers: one test at a time, for they measure, and share the machine's cores with
     /// what they measure.
     pub(crate) fn run_real(&self, server: &Path) -> Result<()> {
-        self.run_real_of(
-            &["--workspace"],
-            &self.real.iter().map(String::as_str).collect::<Vec<_>>(),
-            server,
-        )
+        let tests = self.real.iter().map(String::as_str).filter(|name| *name != MATRIX);
+        self.run_real_of(&["--workspace"], &tests.collect::<Vec<_>>(), server)
     }
 
     /// The library against one server version.
@@ -99,6 +99,6 @@ mod tests {
         let suites = Suites::find(&crates).unwrap();
         assert!(suites.hermetic.contains("properties"), "{suites:?}");
         let real: Vec<_> = suites.real.iter().map(String::as_str).collect();
-        assert_eq!(real, ["cli", "selfcheck", "server"]);
+        assert_eq!(real, ["cli", "matrix", "selfcheck", "server"]);
     }
 }

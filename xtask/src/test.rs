@@ -10,7 +10,7 @@ use crate::codegen;
 use crate::drill::{self, SKIPPED};
 use crate::steps::{Outcome, Steps};
 use crate::suites::Suites;
-use crate::{servers, setup, sh, tidy};
+use crate::{matrix, servers, setup, sh, tidy};
 
 /// Runs of the simulation; DESIGN gives them two minutes.
 const SEEDS: &str = "20000";
@@ -30,11 +30,33 @@ pub(crate) enum Extent {
 
 /// Runs the steps until one fails, and ends with a table of them.
 pub(crate) fn run(extent: Extent) -> Result<()> {
+    with_table(|steps| {
+        hermetic(steps)?;
+        match extent {
+            Extent::Fast => Ok(()),
+            Extent::All => everything_else(steps),
+        }
+    })
+}
+
+/// Only what the library's tests need servers for: with all that are at hand, or the one in this folder of `.servers/`.
+pub(crate) fn run_servers(named: &str) -> Result<()> {
+    let servers = match named {
+        "all" => servers::at_hand()?,
+        named => vec![servers::named(named)?],
+    };
+    let suites = Suites::find("crates".as_ref())?;
+    with_table(|steps| {
+        steps.step("every command", || passed(matrix::check(&servers)))?;
+        steps.step("tests with servers", || {
+            passed(servers.iter().try_for_each(|server| suites.run_client(server)))
+        })
+    })
+}
+
+fn with_table(run: impl FnOnce(&mut Steps) -> Result<()>) -> Result<()> {
     let mut steps = Steps::start();
-    let result = hermetic(&mut steps).and_then(|()| match extent {
-        Extent::Fast => Ok(()),
-        Extent::All => everything_else(&mut steps),
-    });
+    let result = run(&mut steps);
     if let Err(error) = &result {
         eprintln!("\n{error:#}");
     }
@@ -72,6 +94,7 @@ fn everything_else(steps: &mut Steps) -> Result<()> {
     if let Some(server) = &server {
         steps.step("tests with servers", || passed(suites.run_real(server)))?;
         steps.step("tests with other versions", || other_versions(&suites))?;
+        steps.step("every command", || passed(matrix::check(&servers::at_hand()?)))?;
     }
     steps.step("simulation", simulation)?;
     steps.step("fuzz", fuzz)?;

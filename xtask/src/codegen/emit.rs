@@ -61,19 +61,19 @@ fn words(overrides: &Overrides) -> String {
     text
 }
 
-struct Emitter<'a> {
-    facts: &'a Facts,
-    overrides: &'a Overrides,
-    group: &'a Group,
+pub(super) struct Emitter<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) overrides: &'a Overrides,
+    pub(super) group: &'a Group,
 }
 
 /// One command of the group.
-struct Typed<'a> {
-    name: String,
-    command: String,
-    method: &'a Method,
-    facts: &'a Command,
-    shape: Shape,
+pub(super) struct Typed<'a> {
+    pub(super) name: String,
+    pub(super) command: String,
+    pub(super) method: &'a Method,
+    pub(super) facts: &'a Command,
+    pub(super) shape: Shape,
 }
 
 impl Emitter<'_> {
@@ -100,7 +100,7 @@ impl Emitter<'_> {
         ))
     }
 
-    fn typed<'b>(&'b self, key: &str, method: &'b Method) -> Result<Typed<'b>> {
+    pub(super) fn typed<'b>(&'b self, key: &str, method: &'b Method) -> Result<Typed<'b>> {
         let command = method.command.clone().unwrap_or_else(|| key.to_owned());
         let facts =
             self.facts.commands.get(&command).ok_or_else(|| anyhow!("no server knows it"))?;
@@ -407,11 +407,11 @@ fn tuple(items: impl Iterator<Item = String>) -> String {
 }
 
 /// Whether a type names another.
-fn names(text: &str, name: &str) -> bool {
+pub(super) fn names(text: &str, name: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric()).any(|word| word == name)
 }
 
-fn camel(name: &str) -> String {
+pub(super) fn camel(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words
         .map(|word| {

@@ -5,8 +5,11 @@
 
 mod emit;
 mod facts;
+mod forms;
 mod grammar;
+mod known;
 mod overrides;
+mod plan;
 mod shape;
 mod survey;
 mod table;
@@ -24,6 +27,7 @@ use self::overrides::Overrides;
 use crate::sh;
 
 const TYPED: &str = "crates/commands/src/generated";
+const FORMS: &str = "crates/client/tests/matrix/generated";
 const TABLE: &str = "crates/proto/src/command/names.rs";
 
 /// Runs it.
@@ -68,8 +72,10 @@ fn files() -> Result<BTreeMap<PathBuf, String>> {
     every_command_is_explained(&facts, &overrides)?;
     let typed = emit::files(&facts, &overrides)?;
     let typed = typed.into_iter().map(|(name, text)| (Path::new(TYPED).join(name), text));
+    let forms = forms::files(&facts, &overrides)?;
+    let forms = forms.into_iter().map(|(name, text)| (Path::new(FORMS).join(name), text));
     let table = (PathBuf::from(TABLE), table::file(&facts, &overrides)?);
-    typed.chain([table]).map(|(path, text)| Ok((path, formatted(&text)?))).collect()
+    typed.chain(forms).chain([table]).map(|(path, text)| Ok((path, formatted(&text)?))).collect()
 }
 
 /// Each command has a method, or a reason why it has none.

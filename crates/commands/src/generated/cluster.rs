@@ -4,7 +4,7 @@
 
 use crate::arg::{Integer, ToArg};
 use crate::builder::{Draft, Executor, Given, Needed, Open, Used, builder};
-use crate::generated::words::FlushMode;
+use crate::generated::words::{FlushMode, SlotMetric};
 
 /// Clusters: their slots, nodes and state, as one node sees them.
 pub trait ClusterCommands: Executor {
@@ -383,7 +383,7 @@ impl<C: Draft, S1, S2> ClusterSlotStats<C, (Needed, S1, S2)> {
     }
 
     /// In the order of a metric.
-    pub fn orderby(self, metric: impl ToArg) -> ClusterSlotStats<C, (Given, S1, S2)> {
+    pub fn orderby(self, metric: SlotMetric) -> ClusterSlotStats<C, (Given, S1, S2)> {
         ClusterSlotStats::new(self.draft.with("ORDERBY").with(metric))
     }
 }

@@ -93,6 +93,15 @@ Right = "RIGHT",
 }
 
 words! {
+/// What is counted of a slot.
+SlotMetric {KeyCount = "KEY-COUNT",
+CpuUsec = "CPU-USEC",
+NetworkBytesIn = "NETWORK-BYTES-IN",
+NetworkBytesOut = "NETWORK-BYTES-OUT",
+}
+}
+
+words! {
 /// On or off.
 Switch {On = "ON",
 Off = "OFF",
