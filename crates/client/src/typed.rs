@@ -119,6 +119,35 @@ impl<'a, R, T: Complete<Command = Queued<'a, R>>> Queue<'a, R> for T {}
 /// }
 /// ```
 ///
+/// Two that no server takes together:
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zadd("z").nx().gt().member(1, "a").await;
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.xtrim("s").maxlen(10).limit(5).await;
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.lcs::<String>("a", "b").len().withmatchlen().await;
+/// }
+/// ```
+/// ```
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zadd("z").xx().gt().member(1, "a").await;
+///     let _ = client.zadd("z").gt().xx().member(1, "a").await;
+///     let _ = client.xtrim("s").maxlen_about(10).limit(5).await;
+///     let _ = client.lcs::<String>("a", "b").idx().withmatchlen().await;
+/// }
+/// ```
+///
 /// An option behind what has to come last:
 /// ```compile_fail,E0599
 /// use redial::prelude::*;
@@ -144,6 +173,18 @@ impl<'a, R, T: Complete<Command = Queued<'a, R>>> Queue<'a, R> for T {}
 /// use redial::prelude::*;
 /// async fn f(client: redial::Client) {
 ///     let _ = client.bitcount("k").range(0, -1).unit(redial::commands::BitUnit::Bit).await;
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zrange::<Vec<String>>("z", 0, -1).limit(0, 5).await;
+/// }
+/// ```
+/// ```
+/// use redial::prelude::*;
+/// async fn f(client: redial::Client) {
+///     let _ = client.zrange::<Vec<String>>("z", 0, -1).byscore().limit(0, 5).await;
 /// }
 /// ```
 ///

@@ -118,7 +118,11 @@ impl Emitter<'_> {
         };
         let args = grammar::parse(&args)?;
         nothing_is_left_out(&args, facts, method)?;
-        let shape = shape::of(&args).with_context(|| format!("`{args}`"))?;
+        let mut shape = shape::of(&args).with_context(|| format!("`{args}`"))?;
+        for (option, said) in &method.options {
+            said.excludes.iter().try_for_each(|other| shape.exclude(option, other))?;
+            said.needs.iter().try_for_each(|other| shape.need(option, other))?;
+        }
         Ok(Typed { name, command, method, facts, shape })
     }
 
@@ -248,6 +252,11 @@ impl Emitter<'_> {
                 full.clone_into(after);
             }
         }
+        for closed in &step.closes {
+            if let Some(after) = after.get_mut(*closed) {
+                "Used".clone_into(after);
+            }
+        }
         let draft = reply.map_or_else(|| "C".to_owned(), |reply| format!("C::Of<{reply}>"));
         let answering = if reply.is_some() { ".answering()" } else { "" };
         let name = camel(&typed.name);
@@ -283,6 +292,7 @@ fn variants<'a>(
     };
     step.before.iter().for_each(|index| set(*index, "Needed"));
     step.after.iter().for_each(|index| set(*index, full(slot_of(*index))));
+    step.closes.iter().for_each(|index| set(*index, "Open"));
     if let Some(slot) = step.slot {
         set(
             slot,

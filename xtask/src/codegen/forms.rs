@@ -162,12 +162,14 @@ fn complete(shape: &Shape, target: Option<usize>, with: Option<usize>) -> Vec<us
 
 fn choose(shape: &Shape, index: usize, chosen: &mut BTreeSet<usize>, filled: &mut BTreeSet<usize>) {
     let Some(step) = shape.steps.get(index) else { return };
+    let is_closed = |other: &Step| step.slot.is_some_and(|slot| other.closes.contains(&slot));
     chosen.insert(index);
     filled.extend(step.slot);
     for slot in &step.after {
         if !filled.contains(slot) {
             // What stands before an option is what it belongs to.
-            let before = shape.steps.iter().take(index).rposition(|step| step.slot == Some(*slot));
+            let fills = |step: &Step| step.slot == Some(*slot) && !is_closed(step);
+            let before = shape.steps.iter().take(index).rposition(fills);
             before.into_iter().for_each(|before| choose(shape, before, chosen, filled));
         }
     }

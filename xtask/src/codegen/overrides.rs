@@ -72,6 +72,12 @@ pub(crate) struct Method {
 pub(crate) struct MethodOption {
     #[serde(default)]
     pub(crate) doc: Option<String>,
+    /// Options that it does not go with, though the arguments would let them.
+    #[serde(default)]
+    pub(crate) excludes: Vec<String>,
+    /// Options that must be given before.
+    #[serde(default)]
+    pub(crate) needs: Vec<String>,
     /// What the reply becomes.
     #[serde(default)]
     pub(crate) reply: Option<String>,

@@ -76,6 +76,8 @@ pub(crate) struct Step {
     pub(crate) after: Vec<usize>,
     /// Slots that must not be filled before.
     pub(crate) before: Vec<usize>,
+    /// Slots that it closes: what would fill them does not go with it.
+    pub(crate) closes: Vec<usize>,
 }
 
 /// The shape of these arguments.
@@ -87,6 +89,32 @@ pub(crate) fn of(args: &Item) -> Result<Shape> {
     builder.rest(rest)?;
     let Builder { steps, slots, .. } = builder;
     Ok(Shape { head: call(head)?, steps, slots })
+}
+
+impl Shape {
+    /// Two options that don't go with each other, though the arguments would let them.
+    pub(crate) fn exclude(&mut self, one: &str, other: &str) -> Result<()> {
+        let slot = self.slot_of(other)?;
+        self.step_named(one)?.closes.push(slot);
+        Ok(())
+    }
+
+    /// An option that is possible only behind another.
+    pub(crate) fn need(&mut self, one: &str, other: &str) -> Result<()> {
+        let slot = self.slot_of(other)?;
+        self.step_named(one)?.after.push(slot);
+        Ok(())
+    }
+
+    fn slot_of(&mut self, name: &str) -> Result<usize> {
+        let slot = self.step_named(name)?.slot;
+        slot.ok_or_else(|| anyhow!("`{name}` may be given any number of times"))
+    }
+
+    fn step_named(&mut self, name: &str) -> Result<&mut Step> {
+        let mut steps = self.steps.iter_mut();
+        steps.find(|step| step.name == name).ok_or_else(|| anyhow!("it has no option `{name}`"))
+    }
 }
 
 /// Whether it is a parameter or a word wherever it stands.
@@ -254,9 +282,7 @@ impl Builder {
                     if has_place {
                         self.pass(slot);
                     }
-                    for item in choices {
-                        self.step(item, Some(slot), None)?;
-                    }
+                    self.choices(choices, slot, None)?;
                     if has_place {
                         self.barrier = Some(slot);
                     }
@@ -323,7 +349,8 @@ impl Builder {
     fn push(&mut self, name: String, call: Call, slot: Option<usize>, parent: Option<usize>) {
         let after = self.barrier.into_iter().chain(parent).collect();
         self.waiting.push(self.steps.len());
-        self.steps.push(Step { name, call, slot, after, before: Vec::new() });
+        let (before, closes) = (Vec::new(), Vec::new());
+        self.steps.push(Step { name, call, slot, after, before, closes });
     }
 
     fn optional(&mut self, inner: &Item, label: Option<&str>, parent: Option<usize>) -> Result<()> {
@@ -332,7 +359,7 @@ impl Builder {
             // One method with the words as its parameter, if it has a name.
             Item::OneOf(items) if label.is_none() || words(inner).is_none() => {
                 let slot = self.slot(Slot::Optional);
-                items.iter().try_for_each(|item| self.step(item, Some(slot), parent))
+                self.choices(items, slot, parent)
             }
             // A choice, and what can follow whichever was chosen.
             Item::Seq(items)
@@ -360,6 +387,23 @@ impl Builder {
                 self.step_named(inner, label, Some(slot), parent)
             }
         }
+    }
+
+    /// Methods of which one may be called; what goes with one does not go with the others.
+    fn choices(&mut self, items: &[Item], slot: usize, parent: Option<usize>) -> Result<()> {
+        let mut heads = Vec::new();
+        for item in items {
+            let (head, first) = (self.steps.len(), self.slots.len());
+            self.step(item, Some(slot), parent)?;
+            heads.push((head, first..self.slots.len()));
+        }
+        for (head, own) in &heads {
+            let all = heads.iter().flat_map(|(_, slots)| slots.clone());
+            if let Some(step) = self.steps.get_mut(*head) {
+                step.closes.extend(all.filter(|slot| !own.contains(slot)));
+            }
+        }
+        Ok(())
     }
 
     fn step(&mut self, item: &Item, slot: Option<usize>, parent: Option<usize>) -> Result<()> {

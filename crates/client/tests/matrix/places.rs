@@ -1,7 +1,7 @@
 //! Where forms are sent: the servers of one run, and what forms need to know of them.
 
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use redial::prelude::*;
@@ -157,9 +157,9 @@ impl On {
 
 /// The cluster's bus listens 10,000 above.
 fn node() -> Server {
-    let port = std::iter::repeat_with(free_port).find(|port| *port < 50_000).unwrap();
+    let ports = std::iter::repeat_with(free_port).filter(|port| *port < 50_000);
     let cluster = ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"];
-    Server::start_on(port, &[&cluster[..], &AT_ONCE].concat())
+    Server::start_on_one_of(ports, &[&cluster[..], &AT_ONCE].concat())
 }
 
 /// A replica copies its primary without waiting for others that may come.
@@ -213,7 +213,9 @@ async fn follows(replica: &Client) {
 
 /// Nothing tells when but asking.
 async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
     while !holds().await {
+        assert!(Instant::now() < end, "the servers don't find each other");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -21,15 +21,24 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+fn with_port(port: u16, args: &[&str]) -> Vec<String> {
+    let listen = ["--port".to_owned(), port.to_string()].into_iter();
+    listen.chain(args.iter().map(ToString::to_string)).collect()
+}
+
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::start_on(free_port(), args)
+        Self::start_on_one_of(std::iter::repeat_with(free_port), args)
+    }
+
+    /// The first of these ports that nobody else takes before the server does.
+    pub(crate) fn start_on_one_of(ports: impl Iterator<Item = u16>, args: &[&str]) -> Self {
+        let mut tries = ports.take(5).filter_map(|port| Self::launch(port, &with_port(port, args)));
+        tries.next().unwrap_or_else(|| panic!("the server ends at once with {args:?}"))
     }
 
     pub(crate) fn start_on(port: u16, args: &[&str]) -> Self {
-        let listen = ["--port".to_owned(), port.to_string()].into_iter();
-        let args: Vec<_> = listen.chain(args.iter().map(ToString::to_string)).collect();
-        Self::start_again(port, &args)
+        Self::start_again(port, &with_port(port, args))
     }
 
     /// A server that speaks TLS only.
@@ -62,6 +71,12 @@ impl Server {
 
     /// With all its arguments, as another had them.
     pub(crate) fn start_again(port: u16, args: &[String]) -> Self {
+        Self::launch(port, args)
+            .unwrap_or_else(|| panic!("the server ends at once on port {port} with {args:?}"))
+    }
+
+    /// None if it ends before it answers.
+    fn launch(port: u16, args: &[String]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let binary = binary();
         let child = Command::new(&binary)
@@ -79,13 +94,16 @@ impl Server {
             .unwrap_or_else(|error| {
                 panic!("can't start {binary} ({error}); `cargo xtask setup` installs it")
             });
-        let server = Self { child, port, dir, args: args.to_vec() };
+        let mut server = Self { child, port, dir, args: args.to_vec() };
         let until = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < until, "the server did not come up");
+            if server.child.try_wait().unwrap().is_some() {
+                return None;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
-        server
+        Some(server)
     }
 
     pub(crate) fn url(&self) -> String {

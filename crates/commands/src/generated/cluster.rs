@@ -372,16 +372,18 @@ builder! {
 ClusterSlotStats, [S1, S2], (Given, S1, S2)
 }
 
-impl<C: Draft, S1, S2> ClusterSlotStats<C, (Needed, S1, S2)> {
+impl<C: Draft> ClusterSlotStats<C, (Needed, Open, Open)> {
     /// Of a range of slots.
     pub fn slotsrange(
         self,
         start_slot: impl Integer,
         end_slot: impl Integer,
-    ) -> ClusterSlotStats<C, (Given, S1, S2)> {
+    ) -> ClusterSlotStats<C, (Given, Used, Used)> {
         ClusterSlotStats::new(self.draft.with("SLOTSRANGE").with(start_slot).with(end_slot))
     }
+}
 
+impl<C: Draft, S1, S2> ClusterSlotStats<C, (Needed, S1, S2)> {
     /// In the order of a metric.
     pub fn orderby(self, metric: SlotMetric) -> ClusterSlotStats<C, (Given, S1, S2)> {
         ClusterSlotStats::new(self.draft.with("ORDERBY").with(metric))

@@ -451,9 +451,9 @@ impl<C: Draft, S0, S2, S3> Restore<C, (S0, Open, S2, S3)> {
     }
 }
 
-impl<C: Draft, S0, S1, S3> Restore<C, (S0, S1, Open, S3)> {
+impl<C: Draft, S0, S1> Restore<C, (S0, S1, Open, Open)> {
     /// For how many seconds it was not used, for a policy of least recent use.
-    pub fn idletime(self, seconds: impl Integer) -> Restore<C, (S0, S1, Used, S3)> {
+    pub fn idletime(self, seconds: impl Integer) -> Restore<C, (S0, S1, Used, Used)> {
         Restore::new(self.draft.with("IDLETIME").with(seconds))
     }
 }

@@ -266,9 +266,12 @@ impl<C: Draft, S0, S1, S2, S3, S4, S6> Georadius<C, (S0, S1, S2, S3, S4, Open, S
     }
 }
 
-impl<C: Draft, S0, S1, S2, S3, S4, S5> Georadius<C, (S0, S1, S2, S3, S4, S5, Open)> {
+impl<C: Draft, S3, S4, S5> Georadius<C, (Open, Open, Open, S3, S4, S5, Open)> {
     /// Stores the places as a sorted set; gives how many.
-    pub fn store(self, key: impl ToArg) -> Georadius<C::Of<u64>, (S0, S1, S2, S3, S4, S5, Used)> {
+    pub fn store(
+        self,
+        key: impl ToArg,
+    ) -> Georadius<C::Of<u64>, (Used, Used, Used, S3, S4, S5, Used)> {
         Georadius::new(self.draft.with("STORE").with(key).answering())
     }
 
@@ -276,7 +279,7 @@ impl<C: Draft, S0, S1, S2, S3, S4, S5> Georadius<C, (S0, S1, S2, S3, S4, S5, Ope
     pub fn storedist(
         self,
         key: impl ToArg,
-    ) -> Georadius<C::Of<u64>, (S0, S1, S2, S3, S4, S5, Used)> {
+    ) -> Georadius<C::Of<u64>, (Used, Used, Used, S3, S4, S5, Used)> {
         Georadius::new(self.draft.with("STOREDIST").with(key).answering())
     }
 }
@@ -336,12 +339,12 @@ impl<C: Draft, S0, S1, S2, S3, S4, S6> Georadiusbymember<C, (S0, S1, S2, S3, S4,
     }
 }
 
-impl<C: Draft, S0, S1, S2, S3, S4, S5> Georadiusbymember<C, (S0, S1, S2, S3, S4, S5, Open)> {
+impl<C: Draft, S3, S4, S5> Georadiusbymember<C, (Open, Open, Open, S3, S4, S5, Open)> {
     /// Stores the places as a sorted set; gives how many.
     pub fn store(
         self,
         key: impl ToArg,
-    ) -> Georadiusbymember<C::Of<u64>, (S0, S1, S2, S3, S4, S5, Used)> {
+    ) -> Georadiusbymember<C::Of<u64>, (Used, Used, Used, S3, S4, S5, Used)> {
         Georadiusbymember::new(self.draft.with("STORE").with(key).answering())
     }
 
@@ -349,7 +352,7 @@ impl<C: Draft, S0, S1, S2, S3, S4, S5> Georadiusbymember<C, (S0, S1, S2, S3, S4,
     pub fn storedist(
         self,
         key: impl ToArg,
-    ) -> Georadiusbymember<C::Of<u64>, (S0, S1, S2, S3, S4, S5, Used)> {
+    ) -> Georadiusbymember<C::Of<u64>, (Used, Used, Used, S3, S4, S5, Used)> {
         Georadiusbymember::new(self.draft.with("STOREDIST").with(key).answering())
     }
 }

@@ -567,30 +567,30 @@ Failover, [S0, S1, S2, S3], (S0, S1, S2, S3)
 }
 
 impl<C: Draft, S1, S2, S3> Failover<C, (Open, S1, S2, S3)> {
+    /// Gives up after so many milliseconds.
+    pub fn timeout(self, milliseconds: impl Integer) -> Failover<C, (Used, S1, S2, S3)> {
+        Failover::new(self.draft.with("TIMEOUT").with(milliseconds))
+    }
+}
+
+impl<C: Draft, S0, S2, S3> Failover<C, (S0, Open, S2, S3)> {
     /// This replica; any if nothing is said.
-    pub fn to(self, host: impl ToArg, port: impl Integer) -> Failover<C, (Used, S1, S2, S3)> {
+    pub fn to(self, host: impl ToArg, port: impl Integer) -> Failover<C, (S0, Used, S2, S3)> {
         Failover::new(self.draft.with("TO").with(host).with(port))
     }
 }
 
-impl<C: Draft, S2, S3> Failover<C, (Used, Open, S2, S3)> {
+impl<C: Draft, S3> Failover<C, (Used, Used, Open, S3)> {
     /// After the timeout even if the replica has not caught up.
-    pub fn force(self) -> Failover<C, (Used, Used, S2, S3)> {
+    pub fn force(self) -> Failover<C, (Used, Used, Used, S3)> {
         Failover::new(self.draft.with("FORCE"))
     }
 }
 
-impl<C: Draft, S0, S1, S3> Failover<C, (S0, S1, Open, S3)> {
+impl<C: Draft, S2> Failover<C, (Open, Open, S2, Open)> {
     /// Stops a failover that is under way.
-    pub fn abort(self) -> Failover<C, (S0, S1, Used, S3)> {
+    pub fn abort(self) -> Failover<C, (Used, Used, S2, Used)> {
         Failover::new(self.draft.with("ABORT"))
-    }
-}
-
-impl<C: Draft, S0, S1, S2> Failover<C, (S0, S1, S2, Open)> {
-    /// Gives up after so many milliseconds.
-    pub fn timeout(self, milliseconds: impl Integer) -> Failover<C, (S0, S1, S2, Used)> {
-        Failover::new(self.draft.with("TIMEOUT").with(milliseconds))
     }
 }
 
@@ -718,9 +718,9 @@ impl<C: Draft, S0, S1, S2, S3, S5> Shutdown<C, (S0, S1, S2, S3, Open, S5)> {
     }
 }
 
-impl<C: Draft, S0, S1, S2, S3, S4> Shutdown<C, (S0, S1, S2, S3, S4, Open)> {
+impl<C: Draft> Shutdown<C, (Open, Open, Open, Open, Open, Open)> {
     /// Stops a shutdown that is under way. Since Redis 7.0.
-    pub fn abort(self) -> Shutdown<C, (S0, S1, S2, S3, S4, Used)> {
+    pub fn abort(self) -> Shutdown<C, (Used, Used, Used, Used, Used, Used)> {
         Shutdown::new(self.draft.with("ABORT"))
     }
 }

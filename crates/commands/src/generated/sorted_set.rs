@@ -391,12 +391,14 @@ builder! {
 Zadd, [S0, S1, S2, S3], (S0, S1, S2, S3, Given)
 }
 
-impl<C: Draft, S1, S2, S3> Zadd<C, (Open, S1, S2, S3, Needed)> {
+impl<C: Draft, S2, S3> Zadd<C, (Open, Open, S2, S3, Needed)> {
     /// Only members that are not there yet.
-    pub fn nx(self) -> Zadd<C, (Used, S1, S2, S3, Needed)> {
+    pub fn nx(self) -> Zadd<C, (Used, Used, S2, S3, Needed)> {
         Zadd::new(self.draft.with("NX"))
     }
+}
 
+impl<C: Draft, S1, S2, S3> Zadd<C, (Open, S1, S2, S3, Needed)> {
     /// Only members that are there already.
     pub fn xx(self) -> Zadd<C, (Used, S1, S2, S3, Needed)> {
         Zadd::new(self.draft.with("XX"))
@@ -588,9 +590,11 @@ impl<C: Draft, S1, S2, S3> Zrange<C, (Open, S1, S2, S3)> {
     pub fn byscore(self) -> Zrange<C, (Used, S1, S2, S3)> {
         Zrange::new(self.draft.with("BYSCORE"))
     }
+}
 
+impl<C: Draft, S1, S2> Zrange<C, (Open, S1, S2, Open)> {
     /// The bounds are texts: `[a` includes, `(a` excludes, `-` and `+` are the ends.
-    pub fn bylex(self) -> Zrange<C, (Used, S1, S2, S3)> {
+    pub fn bylex(self) -> Zrange<C, (Used, S1, S2, Used)> {
         Zrange::new(self.draft.with("BYLEX"))
     }
 }
@@ -602,9 +606,13 @@ impl<C: Draft, S0, S2, S3> Zrange<C, (S0, Open, S2, S3)> {
     }
 }
 
-impl<C: Draft, S0, S1, S3> Zrange<C, (S0, S1, Open, S3)> {
+impl<C: Draft, S1, S3> Zrange<C, (Used, S1, Open, S3)> {
     /// Passes over so many, and gives so many at the most.
-    pub fn limit(self, offset: impl Integer, count: impl Integer) -> Zrange<C, (S0, S1, Used, S3)> {
+    pub fn limit(
+        self,
+        offset: impl Integer,
+        count: impl Integer,
+    ) -> Zrange<C, (Used, S1, Used, S3)> {
         Zrange::new(self.draft.with("LIMIT").with(offset).with(count))
     }
 }
@@ -671,13 +679,13 @@ impl<C: Draft, S0, S2> Zrangestore<C, (S0, Open, S2)> {
     }
 }
 
-impl<C: Draft, S0, S1> Zrangestore<C, (S0, S1, Open)> {
+impl<C: Draft, S1> Zrangestore<C, (Used, S1, Open)> {
     /// Passes over so many, and gives so many at the most.
     pub fn limit(
         self,
         offset: impl Integer,
         count: impl Integer,
-    ) -> Zrangestore<C, (S0, S1, Used)> {
+    ) -> Zrangestore<C, (Used, S1, Used)> {
         Zrangestore::new(self.draft.with("LIMIT").with(offset).with(count))
     }
 }

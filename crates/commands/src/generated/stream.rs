@@ -339,20 +339,22 @@ impl<C: Draft, S0, S2, S3, S5> Xadd<C, (S0, Open, S2, S3, Needed, S5)> {
     }
 }
 
-impl<C: Draft, S0, S1, S3, S5> Xadd<C, (S0, S1, Open, S3, Needed, S5)> {
+impl<C: Draft, S0, S1, S5> Xadd<C, (S0, S1, Open, Open, Needed, S5)> {
     /// Removes the oldest entries, so that so many stay.
-    pub fn maxlen(self, threshold: impl Integer) -> Xadd<C, (S0, S1, Used, S3, Needed, S5)> {
+    pub fn maxlen(self, threshold: impl Integer) -> Xadd<C, (S0, S1, Used, Used, Needed, S5)> {
         Xadd::new(self.draft.with("MAXLEN").with(threshold))
     }
 
+    /// Removes entries with a lesser id.
+    pub fn minid(self, threshold: impl ToArg) -> Xadd<C, (S0, S1, Used, Used, Needed, S5)> {
+        Xadd::new(self.draft.with("MINID").with(threshold))
+    }
+}
+
+impl<C: Draft, S0, S1, S3, S5> Xadd<C, (S0, S1, Open, S3, Needed, S5)> {
     /// Removes the oldest entries, so that about so many stay: cheaper than exactly.
     pub fn maxlen_about(self, threshold: impl Integer) -> Xadd<C, (S0, S1, Used, S3, Needed, S5)> {
         Xadd::new(self.draft.with("MAXLEN").with("~").with(threshold))
-    }
-
-    /// Removes entries with a lesser id.
-    pub fn minid(self, threshold: impl ToArg) -> Xadd<C, (S0, S1, Used, S3, Needed, S5)> {
-        Xadd::new(self.draft.with("MINID").with(threshold))
     }
 
     /// Removes entries with a lesser id, or most of them: cheaper than exactly.
@@ -655,20 +657,22 @@ builder! {
 Xtrim, [S1, S2], (Given, S1, S2)
 }
 
-impl<C: Draft, S1, S2> Xtrim<C, (Needed, S1, S2)> {
+impl<C: Draft, S2> Xtrim<C, (Needed, Open, S2)> {
     /// Removes the oldest entries, so that so many stay.
-    pub fn maxlen(self, threshold: impl Integer) -> Xtrim<C, (Given, S1, S2)> {
+    pub fn maxlen(self, threshold: impl Integer) -> Xtrim<C, (Given, Used, S2)> {
         Xtrim::new(self.draft.with("MAXLEN").with(threshold))
     }
 
+    /// Removes entries with a lesser id.
+    pub fn minid(self, threshold: impl ToArg) -> Xtrim<C, (Given, Used, S2)> {
+        Xtrim::new(self.draft.with("MINID").with(threshold))
+    }
+}
+
+impl<C: Draft, S1, S2> Xtrim<C, (Needed, S1, S2)> {
     /// Removes the oldest entries, so that about so many stay: cheaper than exactly.
     pub fn maxlen_about(self, threshold: impl Integer) -> Xtrim<C, (Given, S1, S2)> {
         Xtrim::new(self.draft.with("MAXLEN").with("~").with(threshold))
-    }
-
-    /// Removes entries with a lesser id.
-    pub fn minid(self, threshold: impl ToArg) -> Xtrim<C, (Given, S1, S2)> {
-        Xtrim::new(self.draft.with("MINID").with(threshold))
     }
 
     /// Removes entries with a lesser id, or most of them: cheaper than exactly.
@@ -677,9 +681,9 @@ impl<C: Draft, S1, S2> Xtrim<C, (Needed, S1, S2)> {
     }
 }
 
-impl<C: Draft, S0, S2> Xtrim<C, (S0, Open, S2)> {
+impl<C: Draft, S2> Xtrim<C, (Given, Open, S2)> {
     /// Removes so many at the most; goes with the forms called `about` only.
-    pub fn limit(self, count: impl Integer) -> Xtrim<C, (S0, Used, S2)> {
+    pub fn limit(self, count: impl Integer) -> Xtrim<C, (Given, Used, S2)> {
         Xtrim::new(self.draft.with("LIMIT").with(count))
     }
 }

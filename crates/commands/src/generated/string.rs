@@ -246,12 +246,14 @@ builder! {
 Lcs, [S0, S1, S2], (S0, S1, S2)
 }
 
-impl<C: Draft, S1, S2> Lcs<C, (Open, S1, S2)> {
+impl<C: Draft> Lcs<C, (Open, Open, Open)> {
     /// Its length only.
-    pub fn len(self) -> Lcs<C::Of<u64>, (Used, S1, S2)> {
+    pub fn len(self) -> Lcs<C::Of<u64>, (Used, Used, Used)> {
         Lcs::new(self.draft.with("LEN").answering())
     }
+}
 
+impl<C: Draft, S1, S2> Lcs<C, (Open, S1, S2)> {
     /// Where its parts are.
     pub fn idx(self) -> Lcs<C::Of<LcsMatches>, (Used, S1, S2)> {
         Lcs::new(self.draft.with("IDX").answering())

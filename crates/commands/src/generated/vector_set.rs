@@ -92,7 +92,7 @@ pub trait VectorSetCommands: Executor {
         self.begin("VSETATTR").with(key).with(element).with(attributes)
     }
 
-    /// The elements that are most alike.
+    /// The elements that are most alike. With scores and attributes both, RESP2 tells them one behind the other and RESP3 as a pair of each element.
     ///
     /// `VSIM`, since Redis 8.0.0; not in Valkey.
     fn vsim<R>(

@@ -285,16 +285,16 @@ pub(super) static COMMANDS: &[Typed] = &[
         errors: &[("ERR No failover in progress", "There is no failover to be ended.")],
         forms: &[
             form!("", [], |on| on.client.failover().into_command()),
+            form!("timeout", [], |on| on.client.failover().timeout(100000).into_command()),
             form!("to", [], |on| on.client.failover().to("127.0.0.1", on.other).into_command()),
             form!("force", [], |on| on
                 .client
                 .failover()
+                .timeout(100000)
                 .to("127.0.0.1", on.other)
                 .force()
-                .timeout(100000)
                 .into_command()),
             form!("abort", [], |on| on.client.failover().abort().into_command()),
-            form!("timeout", [], |on| on.client.failover().timeout(100000).into_command()),
         ],
         ..Typed::of("server", "FAILOVER", "failover")
     },

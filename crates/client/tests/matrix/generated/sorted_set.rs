@@ -277,8 +277,8 @@ pub(super) static COMMANDS: &[Typed] = &[
                 .into_command()),
             form!("limit", [], |on| on
                 .client
-                .zrange::<Vec<String>>("k", "-inf", "+inf")
-                .byscore()
+                .zrange::<Vec<String>>("k", "-", "+")
+                .bylex()
                 .limit(0, 2)
                 .into_command()),
             form!("withscores", [], |on| on
@@ -338,8 +338,8 @@ pub(super) static COMMANDS: &[Typed] = &[
             form!("rev", [], |on| on.client.zrangestore("d", "k", "0", "-1").rev().into_command()),
             form!("limit", [], |on| on
                 .client
-                .zrangestore("d", "k", "0", "9")
-                .byscore()
+                .zrangestore("d", "k", "-", "+")
+                .bylex()
                 .limit(0, 2)
                 .into_command()),
         ],

@@ -597,7 +597,7 @@ pub(super) static COMMANDS: &[Typed] = &[
             form!("maxlen_about", [], |on| on.client.xtrim("k").maxlen_about(1).into_command()),
             form!("minid", [], |on| on.client.xtrim("k").minid("1").into_command()),
             form!("minid_about", [], |on| on.client.xtrim("k").minid_about("1").into_command()),
-            form!("limit", [], |on| on.client.xtrim("k").maxlen_about(1).limit(2).into_command()),
+            form!("limit", [], |on| on.client.xtrim("k").minid_about("1").limit(2).into_command()),
             form!("keepref", ["redis-6.2", "redis-7.0", "valkey-8.1", "valkey-9.1"], |on| on
                 .client
                 .xtrim("k")
