@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use redial_commands::StreamId;
 use redial_proto::Delivery;
 pub(crate) use redial_proto::ErrorKind as CoreErrorKind;
 use redial_resp::{DecodeError, ServerError};
-
-use crate::group::StreamId;
 
 /// Why a request failed; [`Error::delivery`] says whether it ran.
 #[derive(Clone)]

@@ -68,7 +68,7 @@ mod typed;
 mod url;
 
 pub use redial_commands as commands;
-pub use redial_commands::ToArg;
+pub use redial_commands::{StreamEntry, StreamId, ToArg};
 #[cfg(feature = "derive")]
 pub use redial_derive::FromReply;
 pub use redial_proto::{
@@ -93,7 +93,7 @@ pub use crate::entra::EntraId;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::events::Events;
 pub use crate::function::{Function, Library};
-pub use crate::group::{Acker, ConsumerGroup, GroupEntry, JoinGroup, StreamId};
+pub use crate::group::{Acker, ConsumerGroup, JoinGroup};
 pub use crate::monitor::{Monitor, MonitorLine, OpenMonitor};
 pub use crate::once::Once;
 pub use crate::pipeline::{OwnedReply, Pipeline, PipelineRequest};

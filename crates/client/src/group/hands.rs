@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use redial_commands::ToArg;
+use redial_commands::{StreamId, ToArg};
 use redial_proto::{RequestOptions, Resend};
 use redial_resp::Command;
 
-use super::id::StreamId;
 use crate::client::Handle;
 use crate::error::Error;
 use crate::request::Request;

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redial_commands::ToArg;
+use redial_commands::{StreamEntry, StreamId, ToArg};
 use redial_proto::{RequestOptions, Resend};
 use redial_resp::{Command, Frame, FromReply};
 
 use super::hands::Acker;
-use super::id::StreamId;
-use super::{GroupEntry, upkeep};
+use super::upkeep;
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
 use crate::scan::{self, Place};
@@ -28,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const MOST_CLAIMED: usize = 1_000;
 
 /// What a turn gives.
-pub(super) type Page<F> = Vec<Result<GroupEntry<F>, Error>>;
+pub(super) type Page<F> = Vec<Result<StreamEntry<F>, Error>>;
 
 /// Entries as the server gives them. One that was deleted has no fields, or in Redis 6.2's XAUTOCLAIM is null altogether.
 pub(super) type Entries = Vec<Option<(StreamId, Option<Frame>)>>;
@@ -266,7 +265,7 @@ impl<F: FromReply> Member<F> {
                 None => hands.owe(&[id]),
                 Some(_) if !hands.take(id) => {}
                 Some(fields) => page.push(match fields.decode() {
-                    Ok(fields) => Ok(GroupEntry { id, fields }),
+                    Ok(fields) => Ok(StreamEntry::new(id, fields)),
                     Err(error) => Err(Error::of_entry(id, error)),
                 }),
             }

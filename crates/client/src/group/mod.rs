@@ -3,7 +3,6 @@
 //! What is asked of the server and when is in `member`; why so: `docs/design/streams.md`.
 
 mod hands;
-mod id;
 mod member;
 mod upkeep;
 
@@ -17,29 +16,13 @@ use std::vec;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use redial_commands::{StreamEntry, StreamId};
 use redial_resp::FromReply;
 
 pub use self::hands::Acker;
-pub use self::id::StreamId;
 use self::member::{Member, Options, Page};
 use crate::client::Handle;
 use crate::error::{Error, ErrorKind};
-
-/// An entry that a consumer was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GroupEntry<F> {
-    /// By it the entry is acknowledged.
-    pub id: StreamId,
-    /// Its fields: a map, a `Vec` of pairs, or whatever else fits.
-    pub fields: F,
-}
-
-impl<F> From<&GroupEntry<F>> for StreamId {
-    fn from(entry: &GroupEntry<F>) -> Self {
-        entry.id
-    }
-}
 
 /// A consumer that is about to join its group, by [`Client::consumer_group`](crate::Client::consumer_group); `.await` it.
 #[must_use = "nothing is read unless this is awaited"]
@@ -126,7 +109,7 @@ impl<F: FromReply + Send + 'static> IntoFuture for JoinGroup<F> {
 #[derive(Debug)]
 pub struct ConsumerGroup<F> {
     acker: Acker,
-    page: vec::IntoIter<Result<GroupEntry<F>, Error>>,
+    page: vec::IntoIter<Result<StreamEntry<F>, Error>>,
     turn: Turn<F>,
 }
 
@@ -183,11 +166,11 @@ impl<F: FromReply + Send + 'static> ConsumerGroup<F> {
     /// # Errors
     /// What the server says of the group (WRONGTYPE, NOPERM); fields that don't fit `F` ([`Error::entry`] says whose, and it stays pending); no server within the request timeout.
     /// Interruptions that it gets over are none. The next call goes on, after a short pause.
-    pub async fn next(&mut self) -> Option<Result<GroupEntry<F>, Error>> {
+    pub async fn next(&mut self) -> Option<Result<StreamEntry<F>, Error>> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<GroupEntry<F>, Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamEntry<F>, Error>>> {
         loop {
             if let Some(entry) = self.page.next() {
                 return Poll::Ready(Some(entry));
@@ -220,7 +203,7 @@ impl<F: FromReply + Send + 'static> ConsumerGroup<F> {
 }
 
 impl<F: FromReply + Send + 'static> Stream for ConsumerGroup<F> {
-    type Item = Result<GroupEntry<F>, Error>;
+    type Item = Result<StreamEntry<F>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll(cx)

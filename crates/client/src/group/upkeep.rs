@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use redial_commands::ToArg;
+use redial_commands::{StreamId, ToArg};
 use redial_proto::Resend;
 use redial_resp::{Command, Frame};
 
-use super::id::StreamId;
 use super::member::{Entries, Member};
 use crate::error::Error;
 

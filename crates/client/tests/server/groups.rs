@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use redial::{Client, ConsumerGroup, ErrorKind, GroupEntry, Protocol, StreamId};
+use redial::{Client, ConsumerGroup, ErrorKind, Protocol, StreamEntry, StreamId};
 
 use crate::process::Server;
 
@@ -20,7 +20,7 @@ async fn add(client: &Client, n: u32) -> StreamId {
     client.cmd("XADD").arg("s").arg("*").arg("n").arg(n).await.unwrap()
 }
 
-async fn next(group: &mut Group) -> GroupEntry<Fields> {
+async fn next(group: &mut Group) -> StreamEntry<Fields> {
     tokio::time::timeout(LONG, group.next()).await.unwrap().unwrap().unwrap()
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redial::commands::{BitOverflow, NO_KEYS, RoleInfo, Side, StreamEntry, Unit};
+use redial::commands::{BitOverflow, NO_KEYS, RoleInfo, Side, Unit};
 use redial::prelude::*;
-use redial::{Client, ErrorKind, FromReply, Outcomes, Protocol};
+use redial::{Client, ErrorKind, FromReply, Outcomes, Protocol, StreamEntry, StreamId};
 
 use crate::process::Server;
 
@@ -97,7 +97,7 @@ async fn replies_of_a_shape_of_their_own_are_read_in_both_protocols() {
         client.xgroup_create("s", "g", "0").await.unwrap();
         let all: Vec<StreamEntry<HashMap<String, u32>>> =
             client.xrange("s", "-", "+").await.unwrap();
-        assert_eq!((all[0].id.as_str(), all[0].fields["b"]), (id.as_str(), 2));
+        assert_eq!((all[0].id, all[0].fields["b"]), (id, 2));
         let read = client
             .xreadgroup::<(String, u32, String, u32)>("g", "me")
             .count(5)
@@ -108,10 +108,10 @@ async fn replies_of_a_shape_of_their_own_are_read_in_both_protocols() {
         assert_eq!(client.xpending("s", "g").await.unwrap().consumers, [("me".to_owned(), 1)]);
         let pending =
             client.xpending_range("s", "g").range("-", "+", 10).consumer("me").await.unwrap();
-        assert_eq!((pending[0].id.as_str(), pending[0].deliveries), (id.as_str(), 1));
+        assert_eq!((pending[0].id, pending[0].deliveries), (id, 1));
         let claimed =
             client.xautoclaim::<HashMap<String, u32>>("s", "g", "you", 0, "0-0").await.unwrap();
-        assert_eq!((claimed.next.as_str(), claimed.entries.len()), ("0-0", 1));
+        assert_eq!((claimed.next, claimed.entries.len()), (StreamId::ZERO, 1));
         let ids = client.xautoclaim::<()>("s", "g", "you", 0, "0-0").justid().await.unwrap();
         assert_eq!(ids.ids, std::slice::from_ref(&id));
         let info = client.xinfo_stream("s").await.unwrap();

@@ -6,7 +6,7 @@ use crate::arg::{Integer, ToArg};
 use crate::builder::{Draft, Executor, Given, Growing, Needed, Open, Used, builder};
 use crate::replies::{
     AutoClaimed, AutoClaimedIds, PendingEntry, PendingSummary, StreamConsumer, StreamEntry,
-    StreamGroup, StreamInfo,
+    StreamGroup, StreamId, StreamInfo,
 };
 
 /// Streams: logs of entries with fields, read by everybody or by groups of consumers. An entry's fields are what the caller wants them to be: a map, a `Vec` of pairs, a struct.
@@ -40,7 +40,7 @@ pub trait StreamCommands: Executor {
     fn xadd(
         self,
         key: impl ToArg,
-    ) -> Xadd<Self::Command<String>, (Open, Open, Open, Open, Needed, Needed)> {
+    ) -> Xadd<Self::Command<StreamId>, (Open, Open, Open, Open, Needed, Needed)> {
         Xadd::new(self.begin("XADD").with(key))
     }
 
@@ -317,7 +317,7 @@ Xadd, [S0, S1, S2, S3], (S0, S1, S2, S3, Given, Given)
 
 impl<C: Draft, S1, S2, S3, S5> Xadd<C, (Open, S1, S2, S3, Needed, S5)> {
     /// Makes no stream; null if there is none.
-    pub fn nomkstream(self) -> Xadd<C::Of<Option<String>>, (Used, S1, S2, S3, Needed, S5)> {
+    pub fn nomkstream(self) -> Xadd<C::Of<Option<StreamId>>, (Used, S1, S2, S3, Needed, S5)> {
         Xadd::new(self.draft.with("NOMKSTREAM").answering())
     }
 }
@@ -448,7 +448,7 @@ impl<C: Draft, S0, S1, S3, S4> Xclaim<C, (S0, S1, Open, S3, S4)> {
 
 impl<C: Draft, S0, S1, S2, S4> Xclaim<C, (S0, S1, S2, Open, S4)> {
     /// Gives ids only, and does not count a delivery.
-    pub fn justid(self) -> Xclaim<C::Of<Vec<String>>, (S0, S1, S2, Used, S4)> {
+    pub fn justid(self) -> Xclaim<C::Of<Vec<StreamId>>, (S0, S1, S2, Used, S4)> {
         Xclaim::new(self.draft.with("JUSTID").answering())
     }
 }

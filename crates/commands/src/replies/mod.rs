@@ -8,6 +8,7 @@ mod scan;
 mod scripting;
 mod server;
 mod stream;
+mod stream_id;
 mod text;
 
 pub use self::client::ClientInfo;
@@ -19,4 +20,5 @@ pub use self::stream::{
     AutoClaimed, AutoClaimedIds, EntryFields, PendingEntry, PendingSummary, StreamConsumer,
     StreamEntry, StreamGroup, StreamInfo,
 };
+pub use self::stream_id::StreamId;
 pub use self::text::{LcsMatch, LcsMatches};

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use redial_resp::{DecodeError, Element, FromReply, Value};
 
 use super::fields::Fields;
+use super::stream_id::StreamId;
 
 /// Names and values of an entry's fields.
 pub type EntryFields = Vec<(Bytes, Bytes)>;
@@ -12,34 +13,48 @@ pub type EntryFields = Vec<(Bytes, Bytes)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamEntry<T> {
-    /// Its id: milliseconds and a number, `1526919030474-0`.
-    pub id: String,
+    /// Its id.
+    pub id: StreamId,
     /// Its fields; of an entry that is pending and was deleted null, so where that may be an `Option`.
     pub fields: T,
+}
+
+impl<T> StreamEntry<T> {
+    /// An entry with this id.
+    pub const fn new(id: StreamId, fields: T) -> Self {
+        Self { id, fields }
+    }
+}
+
+/// By it an entry is acknowledged.
+impl<T> From<&StreamEntry<T>> for StreamId {
+    fn from(entry: &StreamEntry<T>) -> Self {
+        entry.id
+    }
 }
 
 /// What `xautoclaim` took over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AutoClaimed<T> {
-    /// Where to go on; `0-0` behind the last.
-    pub next: String,
+    /// Where to go on; [`StreamId::ZERO`] behind the last.
+    pub next: StreamId,
     /// The entries.
     pub entries: Vec<StreamEntry<T>>,
     /// Entries that were pending and had been deleted; none before Redis 7.0.
-    pub deleted: Vec<String>,
+    pub deleted: Vec<StreamId>,
 }
 
 /// What `xautoclaim(…).justid()` took over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AutoClaimedIds {
-    /// Where to go on; `0-0` behind the last.
-    pub next: String,
+    /// Where to go on; [`StreamId::ZERO`] behind the last.
+    pub next: StreamId,
     /// The entries' ids.
-    pub ids: Vec<String>,
+    pub ids: Vec<StreamId>,
     /// Entries that were pending and had been deleted; none before Redis 7.0.
-    pub deleted: Vec<String>,
+    pub deleted: Vec<StreamId>,
 }
 
 /// What is pending in a group.
@@ -49,9 +64,9 @@ pub struct PendingSummary {
     /// How many entries.
     pub count: u64,
     /// The least id.
-    pub first: Option<String>,
+    pub first: Option<StreamId>,
     /// The greatest id.
-    pub last: Option<String>,
+    pub last: Option<StreamId>,
     /// How many of each consumer that has any.
     pub consumers: Vec<(String, u64)>,
 }
@@ -61,7 +76,7 @@ pub struct PendingSummary {
 #[non_exhaustive]
 pub struct PendingEntry {
     /// Its id.
-    pub id: String,
+    pub id: StreamId,
     /// Whose it is.
     pub consumer: String,
     /// Milliseconds since it was delivered last.
@@ -79,13 +94,13 @@ pub struct StreamInfo {
     /// How many groups read it.
     pub groups: u64,
     /// The greatest id that it has had.
-    pub last_generated_id: String,
+    pub last_generated_id: StreamId,
     /// The greatest id that was deleted; from Redis 7.0.
-    pub max_deleted_entry_id: Option<String>,
+    pub max_deleted_entry_id: Option<StreamId>,
     /// How many entries it has had; from Redis 7.0.
     pub entries_added: Option<u64>,
     /// The id of its first entry now; from Redis 7.0.
-    pub recorded_first_entry_id: Option<String>,
+    pub recorded_first_entry_id: Option<StreamId>,
     /// Its first entry.
     pub first_entry: Option<StreamEntry<EntryFields>>,
     /// Its last entry.
@@ -103,7 +118,7 @@ pub struct StreamGroup {
     /// How many entries are pending.
     pub pending: u64,
     /// The last id that it was given.
-    pub last_delivered_id: String,
+    pub last_delivered_id: StreamId,
     /// How many entries it has read, if that is known; from Redis 7.0.
     pub entries_read: Option<u64>,
     /// How many entries it has still to read, if that is known; from Redis 7.0.
@@ -142,7 +157,7 @@ impl<T: FromReply> FromReply for StreamEntry<T> {
 }
 
 /// Two elements, and from Redis 7.0 a third.
-fn claimed<T: FromReply>(reply: &Element<'_>) -> Result<(String, T, Vec<String>), DecodeError> {
+fn claimed<T: FromReply>(reply: &Element<'_>) -> Result<(StreamId, T, Vec<StreamId>), DecodeError> {
     let wanted = || DecodeError::mismatch("an id, entries, and deleted ids", reply);
     let mut elements = reply.elements().ok_or_else(wanted)?;
     let next = FromReply::from_reply(elements.next().ok_or_else(wanted)?)?;

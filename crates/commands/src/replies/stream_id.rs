@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use redial_commands::ToArg;
 use redial_resp::{Command, DecodeError, Element, FromReply};
+
+use crate::arg::ToArg;
 
 /// The id of an entry in a stream: `1526919030474-0`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,11 +16,12 @@ pub struct StreamId {
 }
 
 impl StreamId {
-    /// Before every entry.
-    pub(super) const ZERO: Self = Self { ms: 0, seq: 0 };
+    /// Before every entry: `0-0`.
+    pub const ZERO: Self = Self { ms: 0, seq: 0 };
 
     /// The least id behind this one.
-    pub(super) const fn next(self) -> Self {
+    #[must_use]
+    pub const fn next(self) -> Self {
         match self.seq.checked_add(1) {
             Some(seq) => Self { ms: self.ms, seq },
             None => Self { ms: self.ms.saturating_add(1), seq: 0 },
