@@ -24,7 +24,7 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   setup           Install what is missing, saying first what and why: redis-server, rustfmt,
-                  clippy, and where node is there, the ioredis adapter
+                  clippy, the servers below, and where node is there, the ioredis adapter
   servers         Bring other server versions into .servers/, for tests against each
   drill [ARGS]    Run the power-off drill with redial, and beside it with ioredis where node is
                   there; ARGS are those of `redial drill`

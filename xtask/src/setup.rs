@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::package_manager::{self, Package};
-use crate::sh;
+use crate::{servers, sh};
 
 /// Names a server program other than the one in `PATH`; the tests read it too.
 pub(crate) const SERVER_VARIABLE: &str = "REDIAL_SERVER";
@@ -33,6 +33,11 @@ pub(crate) fn everything() -> Result<()> {
     for_checks()?;
     if server()?.is_none() {
         eprintln!("no redis-server, and no way known to install one here: only hermetic tests run");
+    }
+    if cfg!(unix)
+        && let Err(error) = servers::bring()
+    {
+        eprintln!("{error:#}: nothing is tested with these versions");
     }
     if node().is_none() {
         eprintln!(

@@ -76,6 +76,7 @@ fn hermetic(steps: &mut Steps) -> Result<()> {
     steps.step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
     })?;
+    steps.step("features", features)?;
     steps.step("tests", || passed(suites.run_hermetic()))?;
     steps.step("doctests", || cargo(&["test", "--workspace", "--doc", "--all-features"]))?;
     steps.step("docs", docs)
@@ -108,6 +109,21 @@ fn passed(result: Result<()>) -> Result<Outcome> {
 
 fn cargo(args: &[&str]) -> Result<Outcome> {
     passed(sh::run(&mut sh::cargo(args)))
+}
+
+/// The client with little, and each group of commands without the others.
+fn features() -> Result<Outcome> {
+    let with_only = |package: &str, features: &str| {
+        let args = ["clippy", "--quiet", "--package", package, "--lib", "--no-default-features"];
+        cargo(&[&args[..], &["--features", features, "--", "-D", "warnings"]].concat())
+    };
+    for features in ["", "commands-string", "entra"] {
+        with_only("redial", features)?;
+    }
+    for group in codegen::groups()? {
+        with_only("redial-commands", &group)?;
+    }
+    Ok(Outcome::Passed)
 }
 
 fn docs() -> Result<Outcome> {

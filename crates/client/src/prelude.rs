@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+#[allow(unused_imports, unreachable_pub, reason = "every group of commands can be left out")]
 pub use redial_commands::traits::*;
 
 pub use crate::typed::{CommandOptions, Queue};

@@ -103,6 +103,7 @@ impl Growing for Needed {}
 impl Growing for Given {}
 
 /// A command with options: `$slots` are the markers of one that is complete.
+#[allow(unused_macros, reason = "not every group of commands has options")]
 macro_rules! builder {
     ($(#[$doc:meta])* $name:ident, [$($free:ident),*], $slots:ty) => {
         $(#[$doc])*
@@ -158,4 +159,6 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {builder, words};
+#[allow(unused_imports, reason = "not every group of commands has options")]
+pub(crate) use builder;
+pub(crate) use words;

@@ -31,7 +31,12 @@ pub(crate) fn files(facts: &Facts, overrides: &Overrides) -> Result<BTreeMap<Str
         let _ = write!(all, "{file}::COMMANDS,");
         files.insert(format!("{file}.rs"), group_file(&emitter, &plan, name)?);
     }
-    let _ = write!(module, "\npub(crate) static GROUPS: &[&[super::Typed]] = &[{all}];\n");
+    let servers = &facts.servers;
+    let _ = write!(
+        module,
+        "\n/// Of these it is foretold what they don't know.\npub(crate) static SERVERS: &[&str] = &{servers:?};\n\n\
+         pub(crate) static GROUPS: &[&[super::Typed]] = &[{all}];\n"
+    );
     files.insert("mod.rs".to_owned(), module);
     Ok(files)
 }

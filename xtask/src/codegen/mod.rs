@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Deserialize;
 
 use self::facts::Facts;
 use self::overrides::Overrides;
@@ -28,6 +29,7 @@ use crate::sh;
 
 const TYPED: &str = "crates/commands/src/generated";
 const FORMS: &str = "crates/client/tests/matrix/generated";
+const CLIENT: &str = "crates/client/Cargo.toml";
 const TABLE: &str = "crates/proto/src/command/names.rs";
 
 /// Runs it.
@@ -42,6 +44,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [] => generate(),
         _ => bail!("codegen takes --servers, --check, or nothing"),
     }
+}
+
+/// The groups of commands, each a feature.
+pub(crate) fn groups() -> Result<Vec<String>> {
+    Ok(Overrides::load()?.groups.into_keys().collect())
 }
 
 fn generate() -> Result<()> {
@@ -70,6 +77,7 @@ pub(crate) fn check() -> Result<()> {
 fn files() -> Result<BTreeMap<PathBuf, String>> {
     let (facts, overrides) = (Facts::load()?, Overrides::load()?);
     every_command_is_explained(&facts, &overrides)?;
+    every_group_is_a_feature(&overrides)?;
     let typed = emit::files(&facts, &overrides)?;
     let typed = typed.into_iter().map(|(name, text)| (Path::new(TYPED).join(name), text));
     let forms = forms::files(&facts, &overrides)?;
@@ -99,6 +107,24 @@ fn every_command_is_explained(facts: &Facts, overrides: &Overrides) -> Result<()
         .collect();
     if !missing.is_empty() {
         bail!("neither typed nor `untyped`: {}", missing.join(", "));
+    }
+    Ok(())
+}
+
+/// Of `redial` and of `redial-commands`.
+fn every_group_is_a_feature(overrides: &Overrides) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        features: BTreeMap<String, Vec<String>>,
+    }
+    for (file, prefix) in [("crates/commands/Cargo.toml", ""), (CLIENT, "commands-")] {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+        let manifest: Manifest = basic_toml::from_str(&text).context(file)?;
+        for group in overrides.groups.keys() {
+            if !manifest.features.contains_key(&format!("{prefix}{group}")) {
+                bail!("{file} has no feature `{prefix}{group}`");
+            }
+        }
     }
     Ok(())
 }

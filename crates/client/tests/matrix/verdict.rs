@@ -1,10 +1,11 @@
 //! What counts as an answer: decoded as the type says, an error that was foretold, or one that is explained.
 
 use std::any::TypeId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redial::{DecodeError, Error, ErrorKind, Frame, FromReply, Value};
 
+use crate::generated::SERVERS;
 use crate::{Form, Typed};
 
 /// What came of a form.
@@ -15,8 +16,8 @@ pub(crate) enum Outcome {
     Unknown,
     /// The server does not know this option or word.
     Without(&'static str),
-    /// An error that is explained, or a reply without content.
-    Explained(&'static str),
+    /// An error that is explained, or a reply without content; and of which option.
+    Explained(&'static str, &'static str),
 }
 
 /// How servers say that they don't know a command, a word of it, or so many arguments.
@@ -28,9 +29,6 @@ const DOES_NOT_KNOW: &[&str] = &[
     "ERR syntax error",
     "ERR wrong number of arguments",
 ];
-
-/// The servers that forms were foretold for. Of others it is not known what they don't know.
-const FORETOLD: &[&str] = &["redis-6.2", "redis-7.0", "redis-8.2", "valkey-8.1", "valkey-9.1"];
 
 /// That a reply is what the type says, and no more than it says.
 pub(crate) fn decoded<R: FromReply + 'static>(reply: &Frame) -> Result<(), DecodeError> {
@@ -70,7 +68,8 @@ pub(crate) fn judged(
     let error = match answer {
         Ok(_) if foretold => return Err("the server should not know it".to_owned()),
         Ok(reply) if reply.decode().is_ok_and(|value| is_empty(&value)) => {
-            return typed.empty.map(Outcome::Explained).ok_or_else(|| "empty".to_owned());
+            let why = typed.empty.ok_or("the reply is empty")?;
+            return Ok(Outcome::Explained(why, form.tried));
         }
         Ok(_) => return Ok(Outcome::Decoded),
         Err(error) => error,
@@ -78,7 +77,8 @@ pub(crate) fn judged(
     let text = error.to_string();
     let is_unknown = error.kind() == ErrorKind::Server
         && DOES_NOT_KNOW.iter().chain(typed.refusals).any(|start| text.starts_with(start));
-    if is_unknown && (foretold || !FORETOLD.contains(&version)) {
+    // Of other servers it is not foretold what they don't know.
+    if is_unknown && (foretold || !SERVERS.contains(&version)) {
         return Ok(if form.tried.is_empty() {
             Outcome::Unknown
         } else {
@@ -89,7 +89,9 @@ pub(crate) fn judged(
     let is_it = |start: &str| text.starts_with(start) || of_server.starts_with(start);
     let why = typed.errors.iter().find(|(start, _)| is_it(start));
     match why {
-        Some((_, why)) if error.kind() != ErrorKind::Decode => Ok(Outcome::Explained(why)),
+        Some((_, why)) if error.kind() != ErrorKind::Decode => {
+            Ok(Outcome::Explained(why, form.tried))
+        }
         _ => Err(text),
     }
 }
@@ -128,11 +130,19 @@ pub(crate) fn summary(outcomes: &BTreeSet<Outcome>) -> (&'static str, String) {
         _ => None,
     });
     let without: Vec<_> = without.collect();
-    let whys = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Explained(why) => Some((*why).to_owned()),
-        _ => None,
-    });
-    let mut whys: Vec<_> = whys.collect();
+    let mut whys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for outcome in outcomes {
+        if let Outcome::Explained(why, tried) = outcome {
+            whys.entry(*why).or_default().push(tried);
+        }
+    }
+    let mut notes: Vec<_> = whys
+        .into_iter()
+        .map(|(why, tried)| match tried.as_slice() {
+            ["", ..] => why.to_owned(),
+            tried => format!("`{}`: {why}", tried.join("`, `")),
+        })
+        .collect();
     let mark = match (has(Outcome::Decoded), has(Outcome::Unknown)) {
         (false, true) => return ("no", String::new()),
         (true, _) if without.is_empty() => "yes",
@@ -140,7 +150,7 @@ pub(crate) fn summary(outcomes: &BTreeSet<Outcome>) -> (&'static str, String) {
         (false, false) => "error",
     };
     if !without.is_empty() {
-        whys.insert(0, format!("Not known: {}.", without.join(", ")));
+        notes.insert(0, format!("Not known: {}.", without.join(", ")));
     }
-    (mark, whys.join(" "))
+    (mark, notes.join(" "))
 }

@@ -27,7 +27,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         ..Typed::of("bitmap", "BITCOUNT", "bitcount")
     },
     Typed {
-        empty: Some("Nothing was asked for."),
+        empty: Some("Where nothing is asked for the reply is empty."),
         setup: &[&["SET", "k", "abc"], &["SET", "k2", "abd"]],
         forms: &[
             form!("", [], |on| on.client.bitfield("k").into_command()),
@@ -56,7 +56,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         ..Typed::of("bitmap", "BITFIELD", "bitfield")
     },
     Typed {
-        empty: Some("Nothing was asked for."),
+        empty: Some("Where nothing is asked for the reply is empty."),
         setup: &[&["SET", "k", "abc"], &["SET", "k2", "abd"]],
         forms: &[
             form!("", [], |on| on.client.bitfield_ro("k").into_command()),

@@ -32,7 +32,7 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         place: Place::Cluster,
         setup: &[&["SET", "a", "1"]],
-        errors: &[("ERR No migrations ongoing", "There are none to be stopped.")],
+        errors: &[("ERR No migrations ongoing", "None is going on.")],
         forms: &[form!("", ["redis-6.2", "redis-7.0", "redis-8.2", "valkey-8.1"], |on| on
             .client
             .cluster_cancelslotmigrations())],
@@ -71,7 +71,10 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         place: Place::Cluster,
         setup: &[&["SET", "a", "1"]],
-        errors: &[("ERR You should send CLUSTER FAILOVER to a replica", "The node is a primary.")],
+        errors: &[(
+            "ERR You should send CLUSTER FAILOVER to a replica",
+            "Sent to a primary, which refuses it.",
+        )],
         forms: &[
             form!("", [], |on| on.client.cluster_failover().into_command()),
             form!("force", [], |on| on.client.cluster_failover().force().into_command()),
@@ -110,7 +113,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         setup: &[&["SET", "a", "1"]],
         errors: &[(
             "ERR I tried hard but I can't forget myself",
-            "A node that was forgotten would be missed by other forms.",
+            "Sent with the node's own id, which it refuses: another node would be missed by other forms.",
         )],
         forms: &[form!("", [], |on| on.client.cluster_forget(&on.node))],
         ..Typed::of("cluster", "CLUSTER FORGET", "cluster_forget")
@@ -200,7 +203,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         setup: &[&["SET", "a", "1"]],
         errors: &[(
             "ERR Can't replicate myself",
-            "A node that became a replica would be missed by other forms.",
+            "Sent with the node's own id, which it refuses: a node that became a replica would be missed by other forms.",
         )],
         forms: &[form!("", [], |on| on.client.cluster_replicate(&on.node))],
         ..Typed::of("cluster", "CLUSTER REPLICATE", "cluster_replicate")

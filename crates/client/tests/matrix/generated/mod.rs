@@ -20,6 +20,10 @@ mod stream;
 mod string;
 mod vector_set;
 
+/// Of these it is foretold what they don't know.
+pub(crate) static SERVERS: &[&str] =
+    &["redis-6.2", "redis-7.0", "redis-8.2", "valkey-8.1", "valkey-9.1"];
+
 pub(crate) static GROUPS: &[&[super::Typed]] = &[
     bitmap::COMMANDS,
     cluster::COMMANDS,

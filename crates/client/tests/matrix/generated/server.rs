@@ -94,10 +94,7 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         place: Place::Alone,
         setup: &[&["SET", "k", "v"]],
-        errors: &[(
-            "ERR Background saving is currently not in progress",
-            "There is none to be stopped.",
-        )],
+        errors: &[("ERR Background saving is currently not in progress", "None is going on.")],
         forms: &[
             form!("", [], |on| on.client.bgsave().into_command()),
             form!("schedule", [], |on| on.client.bgsave().schedule().into_command()),
@@ -282,7 +279,7 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         place: Place::Pair,
         setup: &[&["SET", "k", "v"]],
-        errors: &[("ERR No failover in progress", "There is no failover to be ended.")],
+        errors: &[("ERR No failover in progress", "None is going on.")],
         forms: &[
             form!("", [], |on| on.client.failover().into_command()),
             form!("timeout", [], |on| on.client.failover().timeout(100000).into_command()),
@@ -447,7 +444,7 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         setup: &[&["SET", "k", "v"]],
         errors: &[
-            ("ERR Error loading the extension", "There is no module."),
+            ("ERR Error loading the extension", "There is no such module."),
             ("ERR MODULE command not allowed", "Servers forbid it unless they are told otherwise."),
         ],
         forms: &[
@@ -459,7 +456,7 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         setup: &[&["SET", "k", "v"]],
         errors: &[
-            ("ERR Error loading the extension", "There is no module."),
+            ("ERR Error loading the extension", "There is no such module."),
             ("ERR MODULE command not allowed", "Servers forbid it unless they are told otherwise."),
         ],
         forms: &[
@@ -485,7 +482,7 @@ pub(super) static COMMANDS: &[Typed] = &[
     Typed {
         setup: &[&["SET", "k", "v"]],
         errors: &[
-            ("ERR Error unloading module", "There is no module."),
+            ("ERR Error unloading module", "There is no such module."),
             ("ERR MODULE command not allowed", "Servers forbid it unless they are told otherwise."),
         ],
         forms: &[form!("", [], |on| on.client.module_unload("a"))],
@@ -513,14 +510,14 @@ pub(super) static COMMANDS: &[Typed] = &[
         place: Place::Alone,
         setup: &[&["SET", "k", "v"]],
         errors: &[
-            ("ERR No shutdown in progress", "There is none to be stopped."),
+            ("ERR No shutdown in progress", "None is going on."),
             (
                 "ERR SHUTDOWN FAILOVER is only supported in cluster mode",
                 "The server is no node of a cluster.",
             ),
             (
                 "the connection was lost while the command was in flight: the server closed the connection",
-                "It ended.",
+                "It ends the server: the connection is lost instead of a reply.",
             ),
         ],
         forms: &[
