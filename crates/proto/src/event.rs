@@ -55,7 +55,7 @@ pub enum Suspicion {
     Retransmission,
     /// The server refused a command as a replica would.
     Rejection(RejectionCause),
-    /// Another link's server was found to be replaced.
+    /// Another link's server was found to be replaced, or this one to be a replica.
     Moved,
 }
 

@@ -31,6 +31,8 @@ struct World {
     tells_written: bool,
     /// Who answers, as of the next handshake.
     run_id: &'static str,
+    /// It calls itself a replica.
+    is_replica: bool,
     refuses_dials: bool,
     /// MULTI is that of a fence, and not a caller's.
     fences: bool,
@@ -54,6 +56,7 @@ impl World {
             answers: Vec::new(),
             tells_written: true,
             run_id: "one",
+            is_replica: false,
             refuses_dials: false,
             fences: true,
             hides_clients: false,
@@ -137,6 +140,9 @@ impl World {
                     (_, true) => Some("+QUEUED\r\n".into()),
                     (words, false) if words.starts_with("CLIENT LIST ID") && self.hides_clients => {
                         Some("-NOPERM no\r\n".into())
+                    }
+                    ("INFO replication", false) if self.is_replica => {
+                        Some("$12\r\nrole:slave\r\n\r\n".into())
                     }
                     (words, false) => usual(words, self.run_id),
                 };
@@ -460,4 +466,15 @@ fn an_error_that_answers_a_second_try_says_nothing_of_the_first() {
         assert_eq!(reply.as_ref().err().map(Error::kind), kind, "{line} {second}");
         assert_eq!(world.delivery(1), Some(delivery), "{line} {second}");
     }
+}
+
+#[test]
+fn a_server_that_one_link_finds_to_be_a_replica_is_doubted_by_the_shared_one_too() {
+    let mut world = World::new(|_| {});
+    world.run();
+    world.submit("BLPOP q 0", 1, &RequestOptions::default());
+    let blocked = world.socket("BLPOP q 0").conn;
+    world.is_replica = true;
+    world.reply(blocked, "-UNBLOCKED force unblock from blocking operation\r\n");
+    assert_eq!(world.core.state(), redial_proto::State::Suspect, "though it has nothing to write");
 }

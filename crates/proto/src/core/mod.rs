@@ -461,7 +461,20 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                     link.on_server_replaced(&mut cx, run_id.as_deref());
                 }
             }
-            Notice::State { node, state } => self.signal(Signal::State(node, state)),
+            Notice::Demoted { node, run_id } => {
+                let at = self.at(node);
+                let mut cx = context!(self);
+                if let Some(shared) = self.links.get_mut(at) {
+                    shared.on_demoted(&mut cx, run_id.as_deref());
+                }
+            }
+            Notice::State { node, state } => {
+                let server = self.server_of(PartId(node.0)).filter(|_| state == State::Ready);
+                if let Some(lineage) = server.and_then(|server| server.lineage.clone()) {
+                    self.signal(Signal::History(node, &lineage));
+                }
+                self.signal(Signal::State(node, state));
+            }
             Notice::Down => self.signal(Signal::Down),
             Notice::Told { node, question, reply } => self.on_told(node, question, &reply),
             Notice::Heard { node, frame } => self.signal(Signal::Heard(node, &frame)),

@@ -60,6 +60,10 @@ impl<T: Copy + Default> Link<T> {
         // The topology does not know a node that is given up, which was no replica.
         let is_given_up = self.is_dissolving() && survey.server.role == Role::Replica;
         let fits = is_asked || !is_given_up && cx.topology.judge(self.node, survey.server.role);
+        if !fits && self.purpose != Purpose::Shared {
+            let run_id = survey.server.run_id.clone();
+            cx.notices.push(Notice::Demoted { node: self.node, run_id });
+        }
         let found = Found {
             identity: self.identity(&survey.server),
             role_fits: fits,

@@ -47,6 +47,8 @@ pub(crate) enum Notice {
     Adopted { node: NodeId, run_id: Option<String> },
     /// The shared link of a node is in this state now.
     State { node: NodeId, state: State },
+    /// A server calls itself a replica where a primary is wanted; the shared link of the node may be on it still, with nothing to write.
+    Demoted { node: NodeId, run_id: Option<String> },
     /// A node says that it can't serve what it should for now: others may know better.
     Down,
     /// A question of the topology is answered, or will not be.

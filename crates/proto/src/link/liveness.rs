@@ -369,6 +369,13 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
+    /// Another link of the node has found this server to be a replica.
+    pub(crate) fn on_demoted(&mut self, cx: &mut Context<'_, T>, run_id: Option<&str>) {
+        if self.mode == Mode::Serving && run_id.is_some() && self.run_id() == run_id {
+            self.suspect(cx, Suspicion::Moved);
+        }
+    }
+
     /// Settles what has waited until its deadline.
     fn on_deadline(&mut self, cx: &mut Context<'_, T>) {
         let (now, why) = (cx.now, self.why());

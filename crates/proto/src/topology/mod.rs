@@ -17,7 +17,7 @@ pub(crate) use standalone::Standalone;
 
 use crate::command::Body;
 use crate::config::{Config, Deployment, Endpoint, Session};
-use crate::connection::identity::Role;
+use crate::connection::identity::{Lineage, Role};
 use crate::error::Error;
 use crate::event::State;
 use crate::rng::Rng;
@@ -74,6 +74,8 @@ pub(crate) enum Signal<'a> {
     Disconnect,
     /// The link that carries a node's commands is in this state.
     State(NodeId, State),
+    /// The link that carries a node's commands is on a server with this history of data.
+    History(NodeId, &'a Lineage),
     /// A node refuses a slot because all of them together can't serve it, as far as it knows.
     Down,
     /// A question is answered, or will not be; the text says why.

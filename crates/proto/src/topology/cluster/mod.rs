@@ -436,7 +436,7 @@ impl Topology for Cluster {
             }
             Signal::Measured(node, rtt, zone) => self.readers.on_measured(node, rtt, zone),
             Signal::Down => self.refresh = self.refresh.min(now + rng.around(ASK_WHEN_DOWN)),
-            Signal::Heard(..) | Signal::Listens(_) => {}
+            Signal::Heard(..) | Signal::History(..) | Signal::Listens(_) => {}
             Signal::Tick => {
                 if self.shards.is_empty() {
                     self.choose(now, rng);

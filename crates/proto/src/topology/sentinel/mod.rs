@@ -6,7 +6,7 @@
 //! | [`words`] | what each Sentinel has said, and whose word counts |
 //! | [`answers`] | what they answer, read |
 //!
-//! Sentinels tell of a promotion up to two seconds late, so that while the primary does not answer its replicas are asked themselves: docs/design/sentinel.md.
+//! Sentinels tell of a promotion up to two seconds late, so that while the primary does not answer its replicas are asked themselves: docs/design/topology.md.
 
 mod answers;
 mod words;
@@ -22,7 +22,7 @@ use super::readers::Readers;
 use super::{Node, NodeId, Order, Question, Signal, Topology};
 use crate::command::Body;
 use crate::config::{Config, Endpoint, Protocol, Sentinels, Session};
-use crate::connection::identity::Role;
+use crate::connection::identity::{Lineage, Role, Server};
 use crate::error::Error;
 use crate::event::State;
 use crate::rng::Rng;
@@ -46,6 +46,9 @@ const ASK_SENTINELS_EVERY: Duration = Duration::from_millis(200);
 /// Sentinels wait for 30 s by default before they take a primary for down, and an election takes seconds; after that there is no hurry.
 const HURRY_FOR: Duration = Duration::from_secs(60);
 const UNHURRIED: Duration = Duration::from_secs(1);
+
+/// Who was asked in trouble is kept for this long after it: a server that hides its role is ready again at once, and refuses the next write.
+const CALM_AFTER: Duration = Duration::from_secs(1);
 
 /// Replicas and Sentinels come and go: Sentinels themselves ask every 10 s.
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
@@ -77,6 +80,8 @@ pub(crate) struct Sentinel {
     informants: Informants<About>,
     readers: Readers,
     replicas: Vec<Endpoint>,
+    /// The primary's data.
+    lineage: Option<Lineage>,
     listened_to: Vec<NodeId>,
     /// Since when the primary does not answer, or is no primary.
     trouble: Option<Time>,
@@ -84,6 +89,8 @@ pub(crate) struct Sentinel {
     next_word: Time,
     next_role: Time,
     next_refresh: Time,
+    /// When who was asked in trouble can be forgotten.
+    calm_at: Time,
     /// Whose turn it is at the beginning.
     turn: usize,
     orders: VecDeque<Order>,
@@ -111,11 +118,13 @@ impl Sentinel {
             informants,
             readers: Readers::new(&config.read_from),
             replicas: Vec::new(),
+            lineage: None,
             listened_to: Vec::new(),
             trouble: None,
             next_word: Time::NEVER,
             next_role: Time::NEVER,
             next_refresh: Time::NEVER,
+            calm_at: Time::NEVER,
             turn: 0,
             orders: VecDeque::new(),
             is_connected: false,
@@ -136,11 +145,11 @@ impl Sentinel {
     fn disconnect(&mut self) {
         self.is_connected = false;
         self.trouble = None;
+        self.calm_at = Time::NEVER;
+        // What was known may be old by the time that it is needed again.
+        self.words.forget();
         self.listened_to.clear();
         self.informants.forget_but(&[], &mut self.orders);
-        for known in &mut self.words.list {
-            known.said = Said::Nothing;
-        }
     }
 
     /// Asks a Sentinel where the primary is: the epoch first, since a word is worth what its epoch is.
@@ -193,7 +202,12 @@ impl Sentinel {
         };
         for replica in self.replicas.clone() {
             let node = self.informants.at(&replica);
-            self.informants.ask(now, node, &[(About::Role, &["ROLE"])], &mut self.orders);
+            self.informants.ask(
+                now,
+                node,
+                &[(About::Role, &["INFO", "replication"])],
+                &mut self.orders,
+            );
         }
         self.next_role = now + rng.around(pace(now, since, ASK_REPLICAS_EVERY));
     }
@@ -214,10 +228,11 @@ impl Sentinel {
         match state {
             State::Ready => {
                 self.trouble = None;
-                self.forget_idle();
+                self.calm_at = now + CALM_AFTER;
             }
             State::Suspect | State::Close | State::Reconnecting if self.trouble.is_none() => {
                 self.trouble = Some(now);
+                self.calm_at = Time::NEVER;
                 self.next_word = now;
                 self.next_role = now;
             }
@@ -336,15 +351,22 @@ impl Sentinel {
         }
     }
 
-    /// A replica that leads while its primary does not answer was promoted, and the Sentinels will say so.
+    /// A replica that leads while its primary does not answer was promoted, and the Sentinels will say so. But one whose data does not continue the
+    /// primary's (under another name, as `REPLICAOF NO ONE` has it) has led before it, and nobody has told it yet that it does not any more.
     fn on_role(&mut self, now: Time, node: NodeId, frame: &Frame) {
-        let leads = frame
-            .elements()
-            .and_then(|mut role| role.next())
-            .is_some_and(|role| role.text() == Some(b"master"));
-        let Some(endpoint) = self.informants.endpoint(node).filter(|_| leads).cloned() else {
-            return;
+        let mut server = Server::unknown();
+        server.read_info(frame);
+        let continues = match (&self.lineage, &server.lineage) {
+            (Some(mine), Some(its)) => its.descends_from(mine) && its.replid != mine.replid,
+            _ => false,
         };
+        let Some(endpoint) = self.informants.endpoint(node).cloned() else { return };
+        if server.role == Role::Replica {
+            self.words.on_replica(&endpoint);
+        }
+        if server.role != Role::Primary || !continues {
+            return;
+        }
         if self.trouble.is_some() && self.words.on_found(now, &endpoint) {
             self.orders.push_back(Order::Lead(PRIMARY));
         }
@@ -409,6 +431,7 @@ impl Topology for Sentinel {
             Signal::Connect => self.connect(now),
             Signal::Disconnect => self.disconnect(),
             Signal::State(node, state) => self.on_state(now, node, state),
+            Signal::History(PRIMARY, lineage) => self.lineage = Some(lineage.clone()),
             Signal::Answered(node, question, reply) => {
                 self.on_answer(now, rng, node, question, reply);
             }
@@ -420,7 +443,7 @@ impl Topology for Sentinel {
             }
             // What it announced in between was not heard.
             Signal::Listens(node) if self.listened_to.contains(&node) => self.ask_where(now, node),
-            Signal::Listens(_) | Signal::Down => {}
+            Signal::Listens(_) | Signal::Down | Signal::History(..) => {}
             Signal::Tick => {
                 if self.next_word <= now {
                     self.on_word_due(now, rng);
@@ -430,6 +453,10 @@ impl Topology for Sentinel {
                 }
                 if self.next_refresh <= now {
                     self.on_refresh_due(now, rng);
+                }
+                if self.calm_at <= now {
+                    self.calm_at = Time::NEVER;
+                    self.forget_idle();
                 }
             }
         }
@@ -443,6 +470,9 @@ impl Topology for Sentinel {
         if !self.is_connected {
             return Time::NEVER;
         }
-        self.next_word.min(self.next_role).min(self.next_refresh)
+        self.next_word.min(self.next_role).min(self.next_refresh).min(self.calm_at)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! What each Sentinel has said, and whose word counts.
 //!
 //! Sentinels agree by epochs: who wins an election gets a number that none had before, and a Sentinel that hears of a higher one follows it (redis' sentinel.c,
-//! `sentinelProcessHelloMessage`). So the highest epoch is the newest word, whoever says it; one that was cut off with an old primary has an older one. Only a
-//! majority brings a lower epoch back, once nobody has named the present primary for a while: the Sentinels were set up anew.
+//! `sentinelProcessHelloMessage`). So the highest epoch is the newest word, whoever says it; one that was cut off with an old primary has an older one. Once
+//! nobody has named the present primary for a while, a word of its own epoch counts (it was found, and never confirmed), and a majority's of a lower one (the Sentinels
+//! were set up anew).
 
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) struct Primary {
 pub(super) struct Words {
     pub(super) list: Vec<Known>,
     pub(super) primary: Option<Primary>,
+    /// Who has led before it, and has not called itself a replica since.
+    deposed: Vec<Endpoint>,
 }
 
 impl Words {
@@ -61,6 +64,14 @@ impl Words {
 
     pub(super) fn is_known(&self, node: NodeId) -> bool {
         self.list.iter().any(|known| known.node == node)
+    }
+
+    /// All that was said is old.
+    pub(super) fn forget(&mut self) {
+        (self.primary, self.deposed) = (None, Vec::new());
+        for known in &mut self.list {
+            known.said = Said::Nothing;
+        }
     }
 
     pub(super) fn add(&mut self, endpoint: Endpoint, node: NodeId, id: Option<String>) {
@@ -94,11 +105,19 @@ impl Words {
             return false;
         }
         let is_forgotten = now.since(primary.confirmed) >= BEHIND_FOR;
-        let counts = epoch > primary.epoch || (by_majority && is_forgotten);
+        let is_older = epoch < primary.epoch;
+        let counts = epoch > primary.epoch || is_forgotten && (!is_older || by_majority);
         if counts {
-            *primary = Primary { endpoint, epoch, confirmed: now };
+            self.deposed.retain(|its| *its != endpoint);
+            let before = std::mem::replace(primary, Primary { endpoint, epoch, confirmed: now });
+            self.deposed.push(before.endpoint);
         }
         counts
+    }
+
+    /// A replica has said what it is.
+    pub(super) fn on_replica(&mut self, endpoint: &Endpoint) {
+        self.deposed.retain(|its| its != endpoint);
     }
 
     fn is_named_by_most(&self, now: Time, endpoint: &Endpoint) -> bool {
@@ -109,10 +128,12 @@ impl Words {
         self.list.iter().filter(names_it).count() * 2 > self.list.len()
     }
 
-    /// A replica leads, and the Sentinels have not said so yet. True if that is news.
+    /// A replica leads, and the Sentinels have not said so yet. True if that is news. Not of one that has led before and may not have heard that it does
+    /// not any more: its data continues ours too, if it was ours.
     pub(super) fn on_found(&mut self, now: Time, endpoint: &Endpoint) -> bool {
         let epoch = self.primary.as_ref().map_or(0, |primary| primary.epoch);
-        if self.primary.as_ref().is_some_and(|primary| primary.endpoint == *endpoint) {
+        let is_known = self.primary.as_ref().is_some_and(|primary| primary.endpoint == *endpoint);
+        if is_known || self.deposed.contains(endpoint) {
             return false;
         }
         let endpoint = endpoint.clone();
@@ -199,7 +220,7 @@ mod tests {
         let mut words = three();
         named(&mut words, 0, 1, 1, "a");
         words.on_found(at(50), &endpoint("b"));
-        named(&mut words, 10_050, 1, 1, "a");
+        assert!(!named(&mut words, 10_040, 1, 0, "c"), "an older word");
         assert!(named(&mut words, 10_051, 2, 1, "a"), "they know better");
     }
 
