@@ -295,7 +295,7 @@ impl World {
         let view = links.entry(link).or_insert(fresh);
         match kind {
             // Links of nodes come and go; the first one stays.
-            EventKind::State(State::End) if self.cluster.is_some() && !is_first => {
+            EventKind::State(State::End) if self.plan.has_several_nodes() && !is_first => {
                 self.clients[client].links.remove(&link);
             }
             EventKind::State(state) => view.state = state,
@@ -303,8 +303,9 @@ impl World {
                 view.adoptions += 1;
                 let again = view.adoptions > 1 && purpose != Purpose::Blocking;
                 self.clients[client].adopted.push(conn);
-                // Whoever is asked about others may be a replica.
-                if purpose != Purpose::Discovery {
+                // Whoever is asked about others may be a replica, and so may who only answers reads: links besides the first, where there are no slots.
+                let is_reader = purpose == Purpose::Shared && !is_first && self.sentinels.is_some();
+                if purpose != Purpose::Discovery && !is_reader {
                     self.check_role(client, conn);
                 }
                 if again && self.plan.mood.is_calm() && !self.is_ending {

@@ -126,6 +126,8 @@ pub(crate) enum Action {
     },
     /// What concerns a cluster.
     Cluster(crate::cluster::Fault),
+    /// What concerns Sentinels, and whom they watch.
+    Sentinel(crate::sentinel::Fault),
     Heal,
 }
 
@@ -217,6 +219,7 @@ impl World {
             Action::Quit { client } => self.input(client, Input::Quit),
             Action::Connect { client } => self.connect(client),
             Action::Cluster(fault) => self.act_on_cluster(fault),
+            Action::Sentinel(fault) => self.act_on_sentinels(fault),
             _ => self.heal(),
         }
     }
@@ -274,12 +277,15 @@ impl World {
             ] {
                 *until = 0;
             }
-            host.password.clone_from(&self.plan.password);
+            if !self.is_sentinel(server) {
+                self.servers[server].password.clone_from(&self.plan.password);
+            }
             self.queue.push(self.now, Event::Wake(server));
         }
-        match self.cluster {
-            Some(_) => self.heal_cluster(),
-            None => self.heal_pair(real),
+        match (&self.cluster, &self.sentinels) {
+            (Some(_), _) => self.heal_cluster(),
+            (_, Some(_)) => self.heal_sentinels(),
+            _ => self.heal_pair(real),
         }
         let password = self.plan.password.clone();
         let credentials = password.map(|password| Credentials { username: None, password });

@@ -74,11 +74,10 @@ impl World {
         }
         let healed_at = self.healed_at.unwrap_or(self.now);
         let is_ready = |state| state == State::Ready;
+        // What waits for a server of its own, and who is asked about others.
+        let is_extra = |purpose| matches!(purpose, Purpose::Blocking | Purpose::Discovery);
         let unready = self.clients.iter().position(|client| {
-            client
-                .links
-                .values()
-                .any(|link| link.purpose != Purpose::Blocking && !is_ready(link.state))
+            client.links.values().any(|link| !is_extra(link.purpose) && !is_ready(link.state))
         });
         match unready {
             Some(client) if self.now - healed_at > self.ready_within(client) => {
@@ -154,7 +153,7 @@ impl World {
                 || heard.iter().any(|message| message.ends_with(b"the last message\r\n"))
         };
         match (0..self.clients.len()).find(|client| !hears(*client)) {
-            Some(_) if self.now <= until + SERVED_WITHIN => {
+            Some(client) if self.now <= until + SERVED_WITHIN || self.is_kept_away(client) => {
                 self.finale.phase = Phase::Asked(tokens, until);
             }
             Some(client) => self.fail(Oracle::Serves, || {
@@ -182,11 +181,15 @@ impl World {
             {
                 since < READY_WITHIN
             }
-            _ => {
-                self.now - self.clients[request.client].no_way_back < SERVED_WITHIN
-                    && since < READY_WITHIN + NO_WAY_BACK
-            }
+            _ => self.is_kept_away(request.client),
         }
+    }
+
+    /// The only server there is was left a moment ago, and its data does not continue what came after.
+    fn is_kept_away(&self, client: usize) -> bool {
+        let since = self.now - self.healed_at.unwrap_or(self.now);
+        self.now - self.clients[client].no_way_back < SERVED_WITHIN
+            && since < READY_WITHIN + NO_WAY_BACK
     }
 
     /// Clients with nothing that blocks are asked to quit, the others are ended.

@@ -1,6 +1,6 @@
 //! Every request: when it was accepted, what servers did with it, what its caller was told; and the rules that the three must keep.
 
-use redial_proto::{Delivery, Error, ErrorKind, RequestId, Resend};
+use redial_proto::{Delivery, Error, ErrorKind, ReadFrom, RequestId, Resend};
 use redial_resp::Frame;
 
 use crate::caller::{Kind, Wish};
@@ -158,8 +158,11 @@ impl World {
         request.ran_on = Some(server);
         let (client, kind, ran, tag) = (request.client, request.kind, request.ran, request.tag);
         let is_repeatable = kind.is_repeatable(request.resend);
-        // Where slots move, what was in flight to one node is sent again behind what has gone to another since.
-        let is_late = self.cluster.is_some() && is_repeatable;
+        // Where slots move, what was in flight to one node is sent again behind what has gone to another since; and reads that replicas answer do
+        // not keep step with writes.
+        let reads_elsewhere = self.plan.clients[client].config.read_from != ReadFrom::Primary;
+        let is_late =
+            self.cluster.is_some() && is_repeatable || reads_elsewhere && !kind.may_write();
         let is_plain = request.refused == 0 && ran == 1 && !kind.blocks() && !is_late;
         let outcome = request.outcome;
         if applied && !is_repeatable && ran > 1 {

@@ -10,6 +10,7 @@
 //! | `server` | Redis servers, as far as clients can tell |
 //! | `fault` | what goes wrong |
 //! | `cluster` | a Redis Cluster: what nodes believe and say, elections, slots that move |
+//! | `sentinel` | Redis Sentinel: what Sentinels believe and say, elections |
 //! | `caller` | what programs ask for |
 //! | `driver` | the client's sockets and timers, and what its events show |
 //! | `ledger` | every request, and the rules for it |
@@ -28,6 +29,7 @@ mod oracle;
 mod plan;
 mod queue;
 mod scenario;
+mod sentinel;
 mod server;
 mod trace;
 mod world;

@@ -6,6 +6,7 @@ use redial_proto::{Config, Endpoint, Protocol, Resend, WantedRole};
 use crate::caller::Wish;
 use crate::cluster::{self, ClusterPlan};
 use crate::fault::{Action, Ending};
+use crate::sentinel::{self, SentinelPlan};
 use crate::server::Version;
 use crate::world::START;
 
@@ -86,6 +87,8 @@ pub(crate) struct Plan {
     pub(crate) longest_turn: u64,
     /// Where the servers are a cluster.
     pub(crate) cluster: Option<ClusterPlan>,
+    /// Where Sentinels watch them; the last of `servers` are the Sentinels.
+    pub(crate) sentinels: Option<SentinelPlan>,
     pub(crate) servers: Vec<Version>,
     pub(crate) password: Option<String>,
     pub(crate) hides: bool,
@@ -100,6 +103,11 @@ pub(crate) fn endpoint() -> Endpoint {
 }
 
 impl Plan {
+    /// Clients have links to more than one server.
+    pub(crate) fn has_several_nodes(&self) -> bool {
+        self.cluster.is_some() || self.sentinels.is_some()
+    }
+
     /// One that does nothing, over a path with this delay.
     pub(crate) fn plain(seed: u64, mood: Mood, delay: u64, servers: Vec<Version>) -> Self {
         Self {
@@ -115,6 +123,7 @@ impl Plan {
             replica_lag: MS,
             longest_turn: 0,
             cluster: None,
+            sentinels: None,
             servers,
             password: None,
             hides: false,
@@ -127,7 +136,11 @@ impl Plan {
 
     /// The plan of a seed, which says what kind of deployment it is too.
     pub(crate) fn from_seed(seed: u64) -> Self {
-        if seed.is_multiple_of(3) { Self::standalone(seed) } else { cluster::plan(seed) }
+        match seed % 3 {
+            0 => Self::standalone(seed),
+            1 => cluster::plan(seed),
+            _ => sentinel::plan(seed),
+        }
     }
 
     fn standalone(seed: u64) -> Self {

@@ -44,6 +44,10 @@ pub(crate) enum Event {
     Cron,
     /// A node of a cluster hears what another says of itself.
     Gossip { from: usize, to: usize },
+    /// Sentinels look around.
+    Watch,
+    /// A Sentinel learns whom another has elected.
+    Switch { watcher: usize, epoch: u64, heir: usize },
     /// The oracle looks at the clients.
     Check,
 }

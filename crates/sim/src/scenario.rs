@@ -307,25 +307,12 @@ impl Scenario {
         let mut actions = (self.actions)();
         actions.push((end, Action::Heal));
         Plan {
-            seed,
-            mood: Mood::Drill,
-            delay: MS,
             jitter: 20,
-            send_buffer: 200_000,
-            receive_buffer: 100_000,
-            splits: 0,
-            has_tcp_info: true,
-            late_ticks: 0,
-            replica_lag: MS,
             longest_turn: self.longest_turn,
-            cluster: None,
-            servers: vec![self.version; 2],
-            password: None,
-            hides: false,
-            knows_hello: true,
             clients: vec![client],
             actions,
             calls_until: end - SECOND,
+            ..Plan::plain(seed, Mood::Drill, MS, vec![self.version; 2])
         }
     }
 

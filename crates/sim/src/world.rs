@@ -11,6 +11,7 @@ use crate::net::{Net, Pipe};
 use crate::oracle::{Failure, Oracle};
 use crate::plan::{ClientPlan, Plan};
 use crate::queue::{Event, Queue};
+use crate::sentinel::Sentinels;
 use crate::server::{Role, Server};
 use crate::trace::Trace;
 
@@ -33,6 +34,8 @@ pub(crate) struct World {
     pub(crate) servers: Vec<Server>,
     /// Where the servers are one.
     pub(crate) cluster: Option<Cluster>,
+    /// Where Sentinels watch them.
+    pub(crate) sentinels: Option<Sentinels>,
     pub(crate) clients: Vec<Client>,
     pub(crate) boards: Vec<Board<(usize, LinkId)>>,
     /// What clients are told before time goes on.
@@ -64,6 +67,10 @@ impl World {
                 } else if name > 0 {
                     server.role = Role::ReplicaOf(0);
                 }
+                if plan.sentinels.as_ref().is_some_and(|sentinels| name >= sentinels.data) {
+                    server.role = Role::Primary;
+                    return server;
+                }
                 server.password.clone_from(&plan.password);
                 server.hides = plan.hides;
                 server.knows_hello = plan.knows_hello;
@@ -92,6 +99,7 @@ impl World {
             boards: plan.clients.iter().map(|_| Board::default()).collect(),
             servers,
             cluster: plan.cluster.as_ref().map(|cluster| Cluster::new(cluster, plan.seed)),
+            sentinels: plan.sentinels.as_ref().map(Sentinels::new),
             clients,
             pending: VecDeque::new(),
             ledger: Ledger::default(),
@@ -134,6 +142,7 @@ impl World {
 
     fn begin(&mut self) {
         self.begin_cluster();
+        self.begin_sentinels();
         for (at, action) in self.plan.actions.clone() {
             self.queue.push(at, Event::Act(action));
         }
@@ -190,6 +199,8 @@ impl World {
             Event::Act(action) => self.act(action),
             Event::Cron => self.on_cron(),
             Event::Gossip { from, to } => self.on_gossip(from, to),
+            Event::Watch => self.on_watch(),
+            Event::Switch { watcher, epoch, heir } => self.on_switch(watcher, epoch, heir),
             Event::Check => self.check(),
         }
     }

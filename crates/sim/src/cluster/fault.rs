@@ -174,13 +174,16 @@ impl World {
             node.migrating.fill(None);
             node.importing.fill(None);
         }
-        let orphans: Vec<usize> =
-            (0..cluster.map.pieces()).filter(|piece| cluster.owner(*piece).is_none()).collect();
         let host = (0..cluster.nodes.len())
             .find(|node| cluster.nodes[*node].is_primary() && cluster.nodes[*node].has_any(*node));
-        if let Some(host) = host.filter(|_| !orphans.is_empty()) {
-            let epoch = cluster.new_epoch();
-            cluster.nodes[host].claim(epoch, &orphans);
+        for piece in 0..cluster.map.pieces() {
+            let owner = cluster.owner(piece);
+            let is_agreed = cluster.nodes.iter().all(|node| node.owner[piece] == owner);
+            // Two that send it to each other, or one that was away and still has it, would never find out.
+            if let Some(host) = owner.or(host).filter(|_| owner.is_none() || !is_agreed) {
+                let epoch = cluster.new_epoch();
+                cluster.nodes[host].claim(epoch, &[piece]);
+            }
         }
         let count = cluster.nodes.len();
         // A failover that was planned and did not come about.

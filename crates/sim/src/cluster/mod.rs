@@ -24,7 +24,7 @@ pub use self::drills::{CLUSTER_DRILLS, ClusterDrill};
 pub(crate) use self::fault::Fault;
 use self::map::Map;
 use self::node::Node;
-pub(crate) use self::plan::{ClusterPlan, plan};
+pub(crate) use self::plan::{ClusterPlan, endpoint, plan};
 use crate::queue::Event;
 use crate::server::{Blocked, Role};
 use crate::world::{START, World};

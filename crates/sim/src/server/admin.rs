@@ -46,6 +46,7 @@ impl World {
             b"ASKING" => OK.to_vec(),
             b"CLUSTER" => self.cluster_command(server, second),
             b"ROLE" => self.role(server),
+            b"SENTINEL" => self.sentinel_command(server, words),
             _ => b"-ERR unknown command\r\n".to_vec(),
         }
     }

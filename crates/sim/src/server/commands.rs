@@ -122,6 +122,9 @@ impl World {
         if let Some(refusal) = self.is_elsewhere(server, pipe, words) {
             return Some(refusal);
         }
+        if kind.is_some() && self.is_sentinel(server) {
+            return Some(line("-ERR unknown command"));
+        }
         if writes && now < host.no_replicas_until {
             return Some(line("-NOREPLICAS Not enough good replicas to write."));
         }
@@ -239,31 +242,37 @@ impl World {
         Vec::new()
     }
 
-    /// Tells everybody who listens on this server; in a cluster, on all that can be reached.
+    /// Tells everybody who listens on this server, and on those that are told by it: in a cluster all that can be reached, and otherwise its replicas (of which
+    /// listeners should not stay, unless they can't know better).
     pub(crate) fn publish(&mut self, server: usize, message: &[u8]) {
-        match self.cluster {
-            Some(_) => {
-                let nodes = self.servers.len() - 1;
-                let reached: Vec<usize> =
-                    (0..nodes).filter(|node| self.servers[*node].works(self.now)).collect();
-                reached.into_iter().for_each(|node| self.publish_on(node, message));
-            }
-            None => self.publish_on(server, message),
+        let hears = |other: &usize| {
+            let follows = self.servers[*other].role == Role::ReplicaOf(server);
+            let is_told = match (&self.cluster, &self.sentinels) {
+                (Some(_), _) => true,
+                (_, sentinels) => follows && (sentinels.is_some() || self.plan.hides),
+            };
+            is_told && self.servers[*other].works(self.now)
+        };
+        let others = (0..self.servers.len() - 1).filter(|other| *other != server).filter(hears);
+        for told in [server].into_iter().chain(others).collect::<Vec<_>>() {
+            self.publish_on(told, "news", message);
         }
     }
 
-    fn publish_on(&mut self, server: usize, message: &[u8]) {
+    pub(crate) fn publish_on(&mut self, server: usize, channel: &str, message: &[u8]) {
         let listeners: Vec<(usize, bool)> = self.servers[server]
             .sessions
             .iter()
-            .filter(|(_, session)| session.channels.contains(b"news".as_slice()))
+            .filter(|(_, session)| session.channels.contains(channel.as_bytes()))
             .map(|(pipe, session)| (*pipe, session.resp3))
             .collect();
         for (pipe, resp3) in listeners {
             let mark = if resp3 { '>' } else { '*' };
             let text = String::from_utf8_lossy(message);
             let len = text.len();
-            let push = format!("{mark}3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${len}\r\n{text}\r\n");
+            let at = channel.len();
+            let push =
+                format!("{mark}3\r\n$7\r\nmessage\r\n${at}\r\n{channel}\r\n${len}\r\n{text}\r\n");
             self.reply(server, pipe, push.as_bytes());
         }
     }

@@ -112,7 +112,8 @@ impl World {
         }
         self.runs += 1;
         let (run, now, replid) = (self.runs, self.now, self.new_replid());
-        let (leader, is_cluster) = (self.net.leads_to, self.cluster.is_some());
+        let (leader, keeps_role) =
+            (self.net.leads_to, self.cluster.is_some() || self.sentinels.is_some());
         let follows = leader != server && self.servers[leader].is_primary();
         let host = &mut self.servers[server];
         host.host_up = true;
@@ -130,7 +131,7 @@ impl World {
             host.replid2_until = -1;
         }
         host.demoted_at = now;
-        if !is_cluster {
+        if !keeps_role {
             host.role = if follows { Role::ReplicaOf(leader) } else { Role::Primary };
         }
         let text = format!("server {server} starts as {:?} {:?}", host.role, host.run_id);
