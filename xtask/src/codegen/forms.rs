@@ -85,11 +85,9 @@ impl Maker<'_> {
         if !errors.is_empty() {
             let _ = write!(text, "errors: &{errors:?},");
         }
-        match self.said.skip() {
-            Some(why) => _ = write!(text, "skip: Some({why:?}),"),
-            None => _ = write!(text, "forms: &[{}],", self.forms()?.join(",")),
-        }
-        let _ = write!(text, "..Typed::of({group:?}, {command:?}, {name:?}) }},");
+        let forms = self.forms()?.join(",");
+        let _ =
+            write!(text, "forms: &[{forms}], ..Typed::of({group:?}, {command:?}, {name:?}) }},");
         Ok(text)
     }
 

@@ -44,9 +44,6 @@ struct Particulars {
     /// Since which Redis there is a word, where no server says so.
     #[serde(default)]
     since: BTreeMap<String, String>,
-    /// Why it is not sent.
-    #[serde(default)]
-    skip: Option<String>,
     /// Why a reply may be null or empty.
     #[serde(default)]
     empty: Option<String>,
@@ -116,10 +113,6 @@ impl<'a> Said<'a> {
 
     pub(super) fn setup(&self) -> &'a [Vec<String>] {
         self.levels().find_map(|level| level.setup.as_deref()).unwrap_or_default()
-    }
-
-    pub(super) fn skip(&self) -> Option<&'a str> {
-        self.levels().find_map(|level| level.skip.as_deref())
     }
 
     pub(super) fn empty(&self) -> Option<&'a str> {

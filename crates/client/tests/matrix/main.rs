@@ -20,7 +20,7 @@ use std::pin::Pin;
 
 use redial::commands::Draft as _;
 use redial::prelude::*;
-use redial::{Client, Cmd, Error, Frame, FromReply, Protocol};
+use redial::{Cmd, Error, Frame, FromReply, Protocol};
 
 use crate::places::{On, Place, Places, Servers};
 use crate::verdict::{Outcome, judged};
@@ -45,8 +45,6 @@ struct Typed {
     place: Place,
     setup: &'static [&'static [&'static str]],
     forms: &'static [Form],
-    /// Why it is not sent.
-    skip: Option<&'static str>,
     /// Why a reply may be null or empty.
     empty: Option<&'static str>,
     /// How servers refuse an option that they don't know, where they don't say so.
@@ -64,7 +62,6 @@ impl Typed {
             place: Place::Shared,
             setup: &[],
             forms: &[],
-            skip: None,
             empty: None,
             refusals: &[],
             errors: &[],
@@ -140,19 +137,19 @@ async fn tried(
     version: &str,
 ) -> Result<Outcome, String> {
     let on = places.on(typed.place).await;
-    set_up(&on.client, typed).await;
+    set_up(on, typed).await;
     judged(typed, form, version, (form.send)(on).await)
 }
 
 /// From an empty server to what the form needs. What a server does not know is missed by the form.
-async fn set_up(client: &Client, typed: &Typed) {
-    let mut setup = client.pipeline();
+async fn set_up(on: &On, typed: &Typed) {
+    let mut setup = on.client.pipeline();
     setup.flushall().queue();
     for command in typed.setup {
         let (name, args) = command.split_first().unwrap();
         setup.cmd(name);
         for arg in args {
-            setup.arg(*arg);
+            setup.arg(arg.replace("{peer}", &on.peer));
         }
     }
     let _ = setup.await;
@@ -166,9 +163,8 @@ fn line(
     typed: &Typed,
     outcomes: &BTreeSet<Outcome>,
 ) {
-    let Typed { group, command, method, forms, skip, .. } = typed;
-    let (mark, why) =
-        skip.map_or_else(|| verdict::summary(outcomes), |why| ("skipped", why.into()));
+    let Typed { group, command, method, forms, .. } = typed;
+    let (mark, why) = verdict::summary(outcomes);
     let forms = forms.len();
     let _ = writeln!(
         lines,

@@ -23,6 +23,8 @@ pub(crate) enum Place {
     Pair,
     /// A node of a cluster without slots, of its own for each form.
     Node,
+    /// A replica in a cluster of its own for each form.
+    Follower,
 }
 
 /// Servers that all forms share.
@@ -40,16 +42,16 @@ pub(crate) struct On {
     pub(crate) other: u16,
     /// The node's own id, in a cluster.
     pub(crate) node: String,
-    /// The id of another one that is no replica.
-    pub(crate) spare: String,
+    /// The id of another one that is a primary.
+    pub(crate) peer: String,
     /// DUMP of a string.
     pub(crate) dump: Vec<u8>,
     /// FUNCTION DUMP of a library.
     pub(crate) functions: Vec<u8>,
 }
 
-/// How many pairs are started at once.
-const PAIRS: usize = 4;
+/// How many pairs are started at once: one needs a second until its replica is online, several need no more.
+const AHEAD: usize = 5;
 
 /// The servers, spoken to in one protocol.
 pub(crate) struct Places {
@@ -59,8 +61,9 @@ pub(crate) struct Places {
     cluster: On,
     /// Of one form, and its servers.
     own: Option<(On, Vec<Server>)>,
-    /// Of forms to come: a replica needs a second to be online, several need no more.
+    /// Of forms to come.
     pairs: Vec<Vec<Server>>,
+    followers: Vec<Vec<Server>>,
     _heard: Vec<Subscription>,
 }
 
@@ -90,10 +93,9 @@ impl Places {
         if version != "redis-6.2" {
             heard.push(client.ssubscribe("a").await.unwrap());
         }
-        let mut cluster = On::of(protocol, &servers.cluster).await;
-        let spare = Client::connect(&servers.cluster.last().unwrap().url()).await.unwrap();
-        cluster.spare = spare.cluster_myid().await.unwrap();
-        Self { protocol, version, shared, cluster, own: None, pairs: Vec::new(), _heard: heard }
+        let cluster = On::of(protocol, &servers.cluster).await;
+        let (pairs, followers) = (Vec::new(), Vec::new());
+        Self { protocol, version, shared, cluster, own: None, pairs, followers, _heard: heard }
     }
 
     /// `redis-7.0`.
@@ -109,13 +111,9 @@ impl Places {
             }
             Place::Cluster => return &self.cluster,
             Place::Alone => vec![Server::start(&[]), Server::start(&[])],
-            Place::Pair => {
-                if self.pairs.is_empty() {
-                    self.pairs = join_all((0..PAIRS).map(|_| pair())).await;
-                }
-                self.pairs.pop().unwrap()
-            }
+            Place::Pair => next(&mut self.pairs, pair).await,
             Place::Node => vec![node()],
+            Place::Follower => next(&mut self.followers, follower).await,
         };
         let on = On::of(self.protocol, &servers).await;
         &self.own.insert((on, servers)).0
@@ -124,14 +122,15 @@ impl Places {
 
 impl On {
     async fn of(protocol: Protocol, servers: &[Server]) -> Self {
-        let first = servers.first().unwrap();
+        let (first, last) = (servers.first().unwrap(), servers.last().unwrap());
         let builder = Client::builder(&first.url()).unwrap().client_name("matrix");
-        let client = builder.protocol(protocol).connect().await.unwrap();
+        let builder = builder.protocol(protocol).wanted_role(WantedRole::Any);
+        let client = builder.connect().await.unwrap();
         Self {
             own: client.dedicated().unwrap(),
-            other: servers.last().unwrap().port,
+            other: last.port,
             node: client.cluster_myid().await.unwrap_or_default(),
-            spare: String::new(),
+            peer: admin(last).await.cluster_myid().await.unwrap_or_default(),
             dump: Vec::new(),
             functions: Vec::new(),
             client,
@@ -168,30 +167,44 @@ const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 /// A node with all slots, its replica, and one without slots.
 async fn cluster() -> Vec<Server> {
     let nodes = vec![node(), node(), node()];
-    let mut clients = Vec::new();
-    for (epoch, node) in (1..).zip(&nodes) {
-        let builder = Client::builder(&node.url()).unwrap().wanted_role(WantedRole::Any);
-        let client = builder.connect().await.unwrap();
-        client.cluster_set_config_epoch(epoch).await.unwrap();
-        clients.push(client);
-    }
-    let [first, replica, _] = clients.as_slice() else { panic!("three nodes") };
+    let admins = acquainted(&nodes).await;
+    let [first, replica, _] = admins.as_slice() else { panic!("three nodes") };
     first.cluster_addslots(0..16384).await.unwrap();
-    for node in nodes.iter().skip(1) {
-        first.cluster_meet("127.0.0.1", node.port).await.unwrap();
-    }
-    for client in &clients {
-        until(async || {
-            let info = client.cluster_info().await.unwrap();
-            info.contains("cluster_known_nodes:3") && info.contains("cluster_state:ok")
-        })
-        .await;
+    for admin in &admins {
+        until(async || admin.cluster_info().await.unwrap().contains("cluster_state:ok")).await;
     }
     let id = first.cluster_myid().await.unwrap();
-    replica.cluster_replicate(&id).await.unwrap();
-    follows(replica).await;
+    follow(replica, &id).await;
     until(async || !first.cluster_replicas(&id).await.unwrap().is_empty()).await;
     nodes
+}
+
+/// A replica, and its primary.
+async fn follower() -> Vec<Server> {
+    let nodes = vec![node(), node()];
+    let admins = acquainted(&nodes).await;
+    let [replica, primary] = admins.as_slice() else { panic!("two nodes") };
+    let id = primary.cluster_myid().await.unwrap();
+    follow(replica, &id).await;
+    nodes
+}
+
+/// Nodes that know each other.
+async fn acquainted(nodes: &[Server]) -> Vec<Client> {
+    let mut admins = Vec::new();
+    for (epoch, node) in (1..).zip(nodes) {
+        let admin = admin(node).await;
+        admin.cluster_set_config_epoch(epoch).await.unwrap();
+        for known in nodes.iter().take(admins.len()) {
+            admin.cluster_meet("127.0.0.1", known.port).await.unwrap();
+        }
+        admins.push(admin);
+    }
+    let all = format!("cluster_known_nodes:{}\r", nodes.len());
+    for admin in &admins {
+        until(async || admin.cluster_info().await.unwrap().contains(&all)).await;
+    }
+    admins
 }
 
 /// A primary and a replica that follows it.
@@ -200,11 +213,30 @@ async fn pair() -> Vec<Server> {
     let port = primary.port.to_string();
     let of_it = ["--replicaof", "127.0.0.1", &port];
     let replica = Server::start(&[&AT_ONCE[..], &of_it].concat());
-    let client = Client::builder(&replica.url()).unwrap().wanted_role(WantedRole::Any);
-    follows(&client.connect().await.unwrap()).await;
-    let client = Client::connect(&primary.url()).await.unwrap();
+    follows(&admin(&replica).await).await;
+    let client = admin(&primary).await;
     until(async || client.info().await.unwrap().contains("state=online")).await;
     vec![primary, replica]
+}
+
+/// One of those that were started ahead.
+async fn next(ready: &mut Vec<Vec<Server>>, start: impl AsyncFn() -> Vec<Server>) -> Vec<Server> {
+    if ready.is_empty() {
+        *ready = join_all((0..AHEAD).map(|_| start())).await;
+    }
+    ready.pop().unwrap()
+}
+
+/// Whatever its role is.
+async fn admin(server: &Server) -> Client {
+    let builder = Client::builder(&server.url()).unwrap().wanted_role(WantedRole::Any);
+    builder.connect().await.unwrap()
+}
+
+/// Nodes are listed before they are known by their ids.
+async fn follow(replica: &Client, primary: &str) {
+    until(async || replica.cluster_replicate(primary).await.is_ok()).await;
+    follows(replica).await;
 }
 
 async fn follows(replica: &Client) {

@@ -69,12 +69,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         ..Typed::of("cluster", "CLUSTER DELSLOTSRANGE", "cluster_delslotsrange")
     },
     Typed {
-        place: Place::Cluster,
-        setup: &[&["SET", "a", "1"]],
-        errors: &[(
-            "ERR You should send CLUSTER FAILOVER to a replica",
-            "Sent to a primary, which refuses it.",
-        )],
+        place: Place::Follower,
         forms: &[
             form!("", [], |on| on.client.cluster_failover().into_command()),
             form!("force", [], |on| on.client.cluster_failover().force().into_command()),
@@ -113,7 +108,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         setup: &[&["SET", "a", "1"]],
         errors: &[(
             "ERR I tried hard but I can't forget myself",
-            "Sent with the node's own id, which it refuses: another node would be missed by other forms.",
+            "Sent with the node's own id, which it refuses.",
         )],
         forms: &[form!("", [], |on| on.client.cluster_forget(&on.node))],
         ..Typed::of("cluster", "CLUSTER FORGET", "cluster_forget")
@@ -126,11 +121,12 @@ pub(super) static COMMANDS: &[Typed] = &[
     },
     Typed {
         place: Place::Cluster,
-        empty: Some("No slots have moved."),
-        setup: &[&["SET", "a", "1"]],
+        setup: &[&["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "99", "99", "NODE", "{peer}"]],
         forms: &[form!("", ["redis-6.2", "redis-7.0", "redis-8.2", "valkey-8.1"], |on| on
             .client
-            .cluster_getslotmigrations::<Value>(
+            .cluster_getslotmigrations::<Vec<
+            HashMap<String, Value>,
+        >>(
         ))],
         ..Typed::of("cluster", "CLUSTER GETSLOTMIGRATIONS", "cluster_getslotmigrations")
     },
@@ -171,7 +167,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         setup: &[&["CLUSTER", "SETSLOT", "1", "STABLE"], &["CLUSTER", "SETSLOT", "3", "STABLE"]],
         forms: &[form!("", ["redis-6.2", "redis-7.0", "redis-8.2", "valkey-8.1"], |on| on
             .client
-            .cluster_migrateslots(On::next_slot(), On::next_slot(), &on.spare))],
+            .cluster_migrateslots(On::next_slot(), On::next_slot(), &on.peer))],
         ..Typed::of("cluster", "CLUSTER MIGRATESLOTS", "cluster_migrateslots")
     },
     Typed {
@@ -199,13 +195,8 @@ pub(super) static COMMANDS: &[Typed] = &[
         ..Typed::of("cluster", "CLUSTER REPLICAS", "cluster_replicas")
     },
     Typed {
-        place: Place::Cluster,
-        setup: &[&["SET", "a", "1"]],
-        errors: &[(
-            "ERR Can't replicate myself",
-            "Sent with the node's own id, which it refuses: a node that became a replica would be missed by other forms.",
-        )],
-        forms: &[form!("", [], |on| on.client.cluster_replicate(&on.node))],
+        place: Place::Follower,
+        forms: &[form!("", [], |on| on.client.cluster_replicate(&on.peer))],
         ..Typed::of("cluster", "CLUSTER REPLICATE", "cluster_replicate")
     },
     Typed {
@@ -233,18 +224,18 @@ pub(super) static COMMANDS: &[Typed] = &[
         setup: &[&["CLUSTER", "ADDSLOTS", "1"], &["CLUSTER", "DELSLOTS", "3"]],
         refusals: &["ERR Invalid CLUSTER SETSLOT action"],
         forms: &[
-            form!("", [], |on| on.client.cluster_setslot(3).importing(&on.spare).into_command()),
+            form!("", [], |on| on.client.cluster_setslot(3).importing(&on.peer).into_command()),
             form!("migrating", [], |on| on
                 .client
                 .cluster_setslot(1)
-                .migrating(&on.spare)
+                .migrating(&on.peer)
                 .into_command()),
             form!("node", [], |on| on.client.cluster_setslot(1).node(&on.node).into_command()),
             form!("stable", [], |on| on.client.cluster_setslot(3).stable().into_command()),
             form!("timeout", ["redis-6.2", "redis-7.0", "redis-8.2"], |on| on
                 .client
                 .cluster_setslot(3)
-                .importing(&on.spare)
+                .importing(&on.peer)
                 .timeout(0)
                 .into_command()),
         ],
@@ -277,26 +268,24 @@ pub(super) static COMMANDS: &[Typed] = &[
                 .client
                 .cluster_slot_stats::<Vec<(u16, HashMap<String, u64>)>>()
                 .orderby(commands::SlotMetric::KeyCount)
+                .limit(1)
                 .into_command()),
             form!("orderby CPU-USEC", ["redis-6.2", "redis-7.0"], |on| on
                 .client
                 .cluster_slot_stats::<Vec<(u16, HashMap<String, u64>)>>()
                 .orderby(commands::SlotMetric::CpuUsec)
+                .limit(1)
                 .into_command()),
             form!("orderby NETWORK-BYTES-IN", ["redis-6.2", "redis-7.0"], |on| on
                 .client
                 .cluster_slot_stats::<Vec<(u16, HashMap<String, u64>)>>()
                 .orderby(commands::SlotMetric::NetworkBytesIn)
+                .limit(1)
                 .into_command()),
             form!("orderby NETWORK-BYTES-OUT", ["redis-6.2", "redis-7.0"], |on| on
                 .client
                 .cluster_slot_stats::<Vec<(u16, HashMap<String, u64>)>>()
                 .orderby(commands::SlotMetric::NetworkBytesOut)
-                .into_command()),
-            form!("limit", ["redis-6.2", "redis-7.0"], |on| on
-                .client
-                .cluster_slot_stats::<Vec<(u16, HashMap<String, u64>)>>()
-                .orderby(commands::SlotMetric::KeyCount)
                 .limit(1)
                 .into_command()),
             form!("asc", ["redis-6.2", "redis-7.0"], |on| on
@@ -352,8 +341,7 @@ pub(super) static COMMANDS: &[Typed] = &[
         ..Typed::of("cluster", "CLUSTERSCAN", "clusterscan")
     },
     Typed {
-        place: Place::Cluster,
-        setup: &[&["SET", "a", "1"]],
+        place: Place::Follower,
         forms: &[form!("", ["redis-6.2", "redis-7.0", "redis-8.2", "valkey-8.1"], |on| on
             .client
             .cluster_replicate_no_one())],

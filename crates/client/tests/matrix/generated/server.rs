@@ -516,7 +516,7 @@ pub(super) static COMMANDS: &[Typed] = &[
                 "The server is no node of a cluster.",
             ),
             (
-                "the connection was lost while the command was in flight: the server closed the connection",
+                "the connection was lost while the command was in flight",
                 "It ends the server: the connection is lost instead of a reply.",
             ),
         ],
