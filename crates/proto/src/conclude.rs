@@ -105,7 +105,7 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
         "READONLY" => RejectionCause::ReadOnly,
         "TRYAGAIN" => RejectionCause::TryAgain,
         // WAIT's write is done; what is unknown is only who has it.
-        "MOVED" | "ASK" if resend != Resend::Never => {
+        "MOVED" | "ASK" => {
             return redirect(error.code() == "ASK", &error.message())
                 .map_or(OnReply::Answer, OnReply::Redirect);
         }

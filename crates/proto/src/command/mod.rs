@@ -44,6 +44,8 @@ impl Class {
     pub const SPREAD: Self = Self(1 << 9);
     /// ASKING stands in front: one more reply comes first.
     pub(crate) const ASKING: Self = Self(1 << 8);
+    /// For one node, not for whoever has a key: it goes to no other.
+    pub(crate) const OF_NODE: Self = Self(1 << 10);
 
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redial_resp::Command;
 
 use super::Core;
-use crate::command::{Body, Class, check, check_dedicated, is_idempotent};
+use crate::command::{Body, Class, check, check_dedicated, is_idempotent, slot_of};
 use crate::connection::backlog::{Entry, Meta, Owner, Tick};
 use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
@@ -261,7 +261,29 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         options: &RequestOptions,
     ) -> Result<RequestId, Error> {
         let node = self.node_for(body, options)?;
+        if options.to.is_some() && slot_of(body)?.is_none() {
+            return self.accept_for(entry, body, node);
+        }
         self.accept_at(entry, body, node, options.on)
+    }
+
+    /// Accepts what is for one node, whatever has which slots.
+    fn accept_for(
+        &mut self,
+        mut entry: Entry<T>,
+        body: Body<'_>,
+        node: NodeId,
+    ) -> Result<RequestId, Error> {
+        if !self.has_node(node) {
+            return Err(node_gone());
+        }
+        entry.meta.class = entry.meta.class.or(Class::OF_NODE);
+        self.accept_at(entry, body, node, None)
+    }
+
+    /// True unless the node was given up.
+    pub(super) fn has_node(&self, node: NodeId) -> bool {
+        node == NodeId::default() || self.topology.node(node).endpoint.is_some()
     }
 
     /// True if what was opened is several links.
@@ -413,6 +435,13 @@ fn read_only(what: &str) -> Error {
     Error::invalid(format!(
         "{what} may write, and this client only reads (`Builder::read_only`); use another client for writes"
     ))
+}
+
+/// The error of a request for a node that has no data any more.
+#[cold]
+pub(super) fn node_gone() -> Error {
+    let text = "the node that it was for has no slots any more, others have them now; send it again to all of them";
+    Error::new(ErrorKind::Rejected, Delivery::NotSent, text)
 }
 
 #[cold]

@@ -478,6 +478,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             Notice::Down => self.signal(Signal::Down),
             Notice::Told { node, question, reply } => self.on_told(node, question, &reply),
             Notice::Heard { node, frame } => self.signal(Signal::Heard(node, &frame)),
+            Notice::Redirected { node, to } => {
+                let _ = self.redirect(node, &to);
+            }
             Notice::Resubscribe { node, channel, text } => self.resubscribe(node, &channel, &text),
             Notice::Measured { node, rtt, zone } => {
                 self.signal(Signal::Measured(node, rtt, zone.as_deref()));

@@ -3,6 +3,7 @@
 use redial_resp::{Command, Frame};
 
 use super::Core;
+use super::accepting::node_gone;
 use crate::command::{Body, Class};
 use crate::connection::backlog::Owner;
 use crate::delivery::Delivery;
@@ -13,7 +14,7 @@ use crate::link::detours::{Arrivals, Detour, Why};
 use crate::link::{Link, Purpose, SubscriptionKind};
 use crate::output::Output;
 use crate::time::Time;
-use crate::topology::{NodeId, Order, Question, Signal};
+use crate::topology::{NodeId, Order, Question, Redirect, Signal};
 
 /// A request that was sent on so often is slowed down from then on: servers that send it to each other have something to settle first.
 const REDIRECTS_AT_ONCE: u8 = 5;
@@ -45,15 +46,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 }
                 Order::Forget(node) => self.forget(node),
                 Order::Lead(node) => self.lead(node),
-                Order::Dissolve(node) => {
-                    for link in self.links.iter_mut().filter(|link| link.node == node) {
-                        let carries = matches!(link.purpose, Purpose::Shared | Purpose::Blocking);
-                        if carries || link.group.is_some() {
-                            self.detours.extend(link.dissolve());
-                        }
-                    }
-                    self.reindex();
-                }
+                Order::Dissolve(node) => self.dissolve(node),
                 Order::Rescue(node) => {
                     if let Some(link) = self.shared(node) {
                         let rescued = link.rescue();
@@ -74,6 +67,26 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                     }
                 }
             }
+        }
+    }
+
+    /// A node takes nothing any more: what waits for it goes elsewhere, and what is listened to there is listened to elsewhere.
+    fn dissolve(&mut self, node: NodeId) {
+        let mut cx = context!(self);
+        let (mut waiting, mut channels) = (Vec::new(), Vec::new());
+        for link in self.links.iter_mut().filter(|link| link.node == node) {
+            let carries = matches!(link.purpose, Purpose::Shared | Purpose::Blocking);
+            if link.purpose == Purpose::Subscriber {
+                channels.extend(link.take_channels(&mut cx));
+            } else if carries || link.group.is_some() {
+                waiting.extend(link.dissolve());
+            }
+        }
+        self.detours.extend(waiting);
+        self.links.retain(|link| link.node != node || link.purpose != Purpose::Subscriber);
+        self.reindex();
+        for (kind, channel) in channels {
+            let _ = self.subscribe(kind, &channel, true);
         }
     }
 
@@ -155,11 +168,14 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     fn on_detour(&mut self, mut detour: Detour<T>, arrivals: &mut Vec<(usize, Arrivals<T>)>) {
         let (node, is_once) = match &detour.why {
             Why::Later(at) => return self.put_off(*at, detour),
+            Why::Sorted if detour.entry.meta.class.is(Class::OF_NODE) => {
+                let is_there = self.has_node(detour.from);
+                (if is_there { Ok(detour.from) } else { Err(node_gone()) }, false)
+            }
             Why::Sorted => (self.topology.route(Body::Encoded(&detour.body)), false),
             Why::Redirected(to) => {
-                let node = self.topology.redirect(self.now, &mut self.rng, detour.from, to);
+                let node = self.redirect(detour.from, to);
                 let is_once = to.is_once && node != detour.from;
-                self.follow();
                 let redirects = &mut detour.entry.meta.redirects;
                 *redirects = redirects.saturating_add(1);
                 if *redirects > REDIRECTS_AT_ONCE {
@@ -215,11 +231,17 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         at
     }
 
+    /// A server says who has a slot; gives the node that takes its requests now.
+    pub(super) fn redirect(&mut self, from: NodeId, to: &Redirect) -> NodeId {
+        let node = self.topology.redirect(self.now, &mut self.rng, from, to);
+        self.follow();
+        node
+    }
+
     /// Asks for a sharded channel where a server says that it is.
     pub(super) fn resubscribe(&mut self, from: NodeId, channel: &[u8], text: &str) {
         if let Some(to) = crate::conclude::redirect_of(text) {
-            self.topology.redirect(self.now, &mut self.rng, from, &to);
-            self.follow();
+            let _ = self.redirect(from, &to);
         }
         let _ = self.subscribe(SubscriptionKind::Shard, channel, true);
     }

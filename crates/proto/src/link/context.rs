@@ -17,7 +17,7 @@ use crate::link::{Link, Purpose};
 use crate::output::Output;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::topology::{NodeId, Question, Topology};
+use crate::topology::{NodeId, Question, Redirect, Topology};
 
 /// The core's parts, lent for one input.
 pub(crate) struct Context<'a, T> {
@@ -57,6 +57,8 @@ pub(crate) enum Notice {
     Heard { node: NodeId, frame: Frame },
     /// What the kernel knows of the way to a node's server, and what that says of where it is.
     Measured { node: NodeId, rtt: Duration, zone: Option<String> },
+    /// A server has sent on what is not sent again: its caller hears of it, and so does the topology.
+    Redirected { node: NodeId, to: Redirect },
     /// A sharded channel is to be asked for where the server says.
     Resubscribe { node: NodeId, channel: Vec<u8>, text: String },
     /// A link of questions has a connection from now on.

@@ -17,7 +17,7 @@ use crate::command::Class;
 use crate::conclude::{self, OnReply, RejectionCause};
 use crate::connection::backlog::{Entry, Owner};
 use crate::connection::handshake::{OldListed, old_listed};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Suspicion};
 use crate::output::Output;
@@ -239,7 +239,13 @@ impl<T: Copy + Default> Link<T> {
             OnReply::Redirect(to) if self.sends_on(cx, &entry) => {
                 return self.send_on(cx, entry, from, Why::Redirected(to));
             }
-            OnReply::Answer | OnReply::Redirect(_) => None,
+            OnReply::Redirect(to) => {
+                if !to.is_once {
+                    cx.notices.push(Notice::Redirected { node: self.node, to });
+                }
+                None
+            }
+            OnReply::Answer => None,
             // What is refused is this slot's, not the node's.
             OnReply::SendAgain(cause)
                 if cause.is_of_slot(&message(&frame)) && self.sends_on(cx, &entry) =>
@@ -329,7 +335,8 @@ impl<T: Copy + Default> Link<T> {
 
     /// True if there are other nodes that may take the request.
     fn sends_on(&self, cx: &Context<'_, T>, entry: &Entry<T>) -> bool {
-        self.has_others(cx) && entry.meta.owner == Owner::Caller
+        let may_leave = entry.meta.owner == Owner::Caller && entry.meta.resend != Resend::Never;
+        may_leave && self.has_others(cx)
     }
 
     /// True if there are other nodes, and requests may go to them from here.

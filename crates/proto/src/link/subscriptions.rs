@@ -56,7 +56,7 @@ impl SubscriptionKind {
 }
 
 /// A channel or a pattern.
-type Topic = (SubscriptionKind, Vec<u8>);
+pub(crate) type Topic = (SubscriptionKind, Vec<u8>);
 
 /// What a frame on a subscriber connection is.
 #[derive(Debug, PartialEq, Eq)]
@@ -204,11 +204,13 @@ impl Subscriptions {
         standing.is_wanted.then_some(topic)
     }
 
-    /// The server has not the shard that the oldest question is about: its channel goes elsewhere.
+    /// True if the oldest question is about a channel of a shard.
+    fn is_of_shard(&self) -> bool {
+        self.asked.front().is_some_and(|((kind, _), _)| *kind == SubscriptionKind::Shard)
+    }
+
+    /// The server has not the shard that the oldest question is about. Gives its channel if that is still wanted: it goes elsewhere.
     fn sent_on(&mut self) -> Option<Vec<u8>> {
-        if self.asked.front().is_none_or(|((kind, _), _)| *kind != SubscriptionKind::Shard) {
-            return None;
-        }
         let (topic, _) = self.answered()?;
         let standing = self.topics.remove(&topic)?;
         standing.is_wanted.then_some(topic.1)
@@ -315,6 +317,16 @@ impl<T: Copy + Default> Link<T> {
         server.is_some_and(|server| server.resp3)
     }
 
+    /// The node takes nothing any more: gives what is to be heard elsewhere.
+    pub(crate) fn take_channels(&mut self, cx: &mut Context<'_, T>) -> Vec<Topic> {
+        self.on_subscriptions_lost(cx, cx.now);
+        let topics = std::mem::take(&mut self.subscriptions.topics);
+        let wanted = topics.into_iter().filter(|(_, standing)| standing.is_wanted);
+        let wanted = wanted.map(|(topic, _)| topic).collect();
+        self.end(cx, "its node takes no commands any more");
+        wanted
+    }
+
     /// Asks a new connection for everything that is wanted.
     pub(super) fn subscribe_again(&mut self, cx: &mut Context<'_, T>, interrupted: bool) {
         if self.subscriptions.is_empty() {
@@ -371,10 +383,13 @@ impl<T: Copy + Default> Link<T> {
         };
         if error.code() == "MOVED"
             && cx.topology.is_partitioned()
-            && let Some(channel) = self.subscriptions.sent_on()
+            && self.subscriptions.is_of_shard()
         {
-            let text = error.to_string();
-            return cx.notices.push(Notice::Resubscribe { node: self.node, channel, text });
+            if let Some(channel) = self.subscriptions.sent_on() {
+                let text = error.to_string();
+                cx.notices.push(Notice::Resubscribe { node: self.node, channel, text });
+            }
+            return;
         }
         if matches!(error.code(), "ERR" | "MOVED" | "NOAUTH" | "NOPERM") {
             let text = error.to_string();

@@ -56,7 +56,8 @@ const UNHURRIED: Duration = Duration::from_secs(1);
 /// While nothing is known, the seeds are asked again this often.
 const ASK_SEEDS_EVERY: Duration = Duration::from_millis(250);
 
-/// A view of an older epoch than was seen is of a node that lags behind, or is cut off; after this long without a newer one it is of a cluster that was set up anew.
+/// A view of an older epoch than was seen is of a node that lags behind, or is cut off; when nobody has told a newer one for this long, the cluster was set up
+/// anew.
 const DISTRUST_FOR: Duration = Duration::from_secs(10);
 
 /// What is asked.
@@ -97,8 +98,10 @@ pub(crate) struct Cluster {
     orders: VecDeque<Order>,
     /// When a view is to be asked for.
     refresh: Time,
-    /// Of the view in use, and when it was confirmed.
-    epoch: (u64, Time),
+    /// Of the view in use.
+    epoch: u64,
+    /// Since when only views of an older epoch are told.
+    doubted: Option<Time>,
     is_connected: bool,
 }
 
@@ -116,7 +119,8 @@ impl Cluster {
             trouble: Vec::new(),
             orders: VecDeque::new(),
             refresh: Time::NEVER,
-            epoch: (0, Time::default()),
+            epoch: 0,
+            doubted: None,
             is_connected: false,
         }
     }
@@ -305,9 +309,12 @@ impl Cluster {
             self.views.note(now, asked, epoch, owners);
             return self.choose(now, rng);
         }
-        let (known, confirmed) = self.epoch;
-        if epoch < known && now.since(confirmed) < DISTRUST_FOR {
-            return;
+        if epoch < self.epoch {
+            let since = *self.doubted.get_or_insert(now);
+            if now.since(since) < DISTRUST_FOR {
+                self.refresh = self.refresh.min(now + rng.around(ASK_OTHERS_EVERY));
+                return;
+            }
         }
         self.apply(now, epoch, owners);
     }
@@ -336,7 +343,7 @@ impl Cluster {
     }
 
     fn apply(&mut self, now: Time, epoch: u64, owners: Vec<view::Owner>) {
-        self.epoch = (epoch, now);
+        (self.epoch, self.doubted) = (epoch, None);
         let informants = &mut self.informants;
         let version = self.shards.slots.version();
         let changes = self.shards.apply(now, owners, || informants.new_node());
@@ -406,9 +413,14 @@ impl Topology for Cluster {
     }
 
     fn redirect(&mut self, now: Time, rng: &mut Rng, from: NodeId, to: &Redirect) -> NodeId {
-        let Some(speaker) = self.endpoint(from).cloned() else { return from };
-        let endpoint = self.mapped(view::place(&to.host, to.port, &speaker));
         let had = self.shards.slots.get(to.slot);
+        let place = match self.endpoint(from) {
+            Some(speaker) => view::place(&to.host, to.port, speaker),
+            // A node that was given up still says where things are, but not any more where it is itself.
+            None if to.host.is_empty() => return had.unwrap_or_default(),
+            None => Endpoint::Tcp { host: to.host.clone(), port: to.port },
+        };
+        let endpoint = self.mapped(place);
         let informants = &mut self.informants;
         let (node, is_news) =
             self.shards.on_redirect(now, to.slot, &endpoint, !to.is_once, || informants.new_node());

@@ -1,35 +1,44 @@
-//! A client of two nodes that share the slots, and answer what the test says.
+//! Nodes that tell what the test wants them to tell, and a client of theirs.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use redial_proto::{
     Config, ConnId, Core, Deployment, Endpoint, Error, Input, Output, RequestOptions, RetryBudget,
-    Seeds, Time,
+    Seeds, SubscriptionChange, Time,
 };
 use redial_resp::{Command, Frame, Limits, Scanner};
 
-const MS: u64 = 1000;
+pub(crate) const MS: u64 = 1000;
 
 type Answer = dyn FnMut(u16, &str) -> String;
 
-struct World {
-    core: Core<u64>,
-    now: u64,
+/// What a node says of the slots: its epoch, and `first..=last` with the port that has them.
+pub(crate) type View = (u64, Vec<(u16, u16, u16)>);
+
+pub(crate) struct World {
+    pub(crate) core: Core<u64>,
+    pub(crate) now: u64,
     sockets: BTreeMap<ConnId, (u16, BytesMut)>,
     /// What callers' commands are answered with, on which node.
     answer: Box<Answer>,
     /// Callers' commands, and where they came to.
-    asked: Vec<(u16, String)>,
-    answers: BTreeMap<u64, Result<Frame, Error>>,
+    pub(crate) asked: Vec<(u16, String)>,
+    pub(crate) answers: BTreeMap<u64, Result<Frame, Error>>,
     todo: VecDeque<Input>,
+    /// What all nodes say of the slots, and what some say instead.
+    pub(crate) view: View,
+    pub(crate) views: BTreeMap<u16, View>,
+    /// Nodes that refuse connections.
+    pub(crate) dead: BTreeSet<u16>,
+    /// Every dial.
+    pub(crate) dials: Vec<u16>,
+    pub(crate) changes: Vec<SubscriptionChange>,
 }
 
 impl World {
     /// Node 1 has the lower half of the slots (`b`, `c`), node 2 the upper (`a`).
-    fn new(answer: impl FnMut(u16, &str) -> String + 'static) -> Self {
+    pub(crate) fn new(answer: impl FnMut(u16, &str) -> String + 'static) -> Self {
         let node = |port| Endpoint::Tcp { host: "h".into(), port };
         let mut config = Config::new(node(1));
         let endpoints = vec![node(1), node(2)];
@@ -42,13 +51,18 @@ impl World {
             asked: Vec::new(),
             answers: BTreeMap::new(),
             todo: VecDeque::new(),
+            view: (7, vec![(0, 8191, 1), (8192, 16383, 2)]),
+            views: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            dials: Vec::new(),
+            changes: Vec::new(),
         };
         world.input(Input::Connect);
         world.run_for(100);
         world
     }
 
-    fn input(&mut self, input: Input) {
+    pub(crate) fn input(&mut self, input: Input) {
         self.todo.push_back(input);
         self.settle();
         while let Some(input) = self.todo.pop_front() {
@@ -65,12 +79,18 @@ impl World {
                     assert!(again.is_none(), "{token} was answered twice");
                 }
                 Output::Dial { conn, endpoint: Endpoint::Tcp { port, .. } } => {
+                    self.dials.push(port);
+                    if self.dead.contains(&port) {
+                        self.todo.push_back(Input::DialFailed(conn, "refused".into()));
+                        continue;
+                    }
                     self.sockets.insert(conn, (port, BytesMut::new()));
                     self.todo.push_back(Input::Connected(conn));
                 }
                 Output::Close { conn, .. } => drop(self.sockets.remove(&conn)),
                 Output::Inspect(conn) => self.todo.push_back(Input::Inspected(conn, None)),
                 Output::Lead { link, .. } => self.todo.push_back(Input::Lead(link, true)),
+                Output::Subscription { change, .. } => self.changes.push(change),
                 _ => {}
             }
         }
@@ -96,7 +116,8 @@ impl World {
         while let Ok(Some(len)) = scanner.scan(read) {
             let frame = Frame::from_scanned(Bytes::from(read.split_to(len)));
             let line = frame.decode::<Vec<String>>().unwrap().join(" ");
-            replies += &usual(port, &line).unwrap_or_else(|| {
+            let view = self.views.get(&port).unwrap_or(&self.view);
+            replies += &usual(port, &line, view).unwrap_or_else(|| {
                 self.asked.push((port, line.clone()));
                 (self.answer)(port, &line)
             });
@@ -104,7 +125,7 @@ impl World {
         self.todo.push_back(Input::Read(conn, BytesMut::from(replies.as_bytes())));
     }
 
-    fn run_for(&mut self, ms: u64) {
+    pub(crate) fn run_for(&mut self, ms: u64) {
         let end = self.now + ms * MS;
         loop {
             let next = self.core.poll_timeout().as_micros().max(self.now);
@@ -116,29 +137,61 @@ impl World {
         }
     }
 
-    fn submit(&mut self, line: &str, token: u64) {
-        let mut words = line.split(' ');
-        let mut command = Command::new(words.next().unwrap());
-        words.for_each(|word| command.push_arg(word.as_bytes()));
+    pub(crate) fn submit(&mut self, line: &str, token: u64) {
+        self.submit_with(line, token, &RequestOptions::default());
+    }
+
+    pub(crate) fn submit_with(&mut self, line: &str, token: u64, options: &RequestOptions) {
         self.core.set_now(Time::from_micros(self.now));
-        self.core.submit(&command, token, &RequestOptions::default()).unwrap();
+        self.core.submit(&command(line), token, options).unwrap();
+    }
+
+    /// A node goes away with all its connections; dials are refused from now on.
+    pub(crate) fn kill(&mut self, port: u16) {
+        self.dead.insert(port);
+        let its: Vec<_> =
+            self.sockets.iter().filter(|(_, (at, _))| *at == port).map(|(conn, _)| *conn).collect();
+        for conn in its {
+            self.sockets.remove(&conn);
+            self.input(Input::Closed(conn, None));
+        }
+    }
+
+    /// What comes on the newest connection to a node.
+    pub(crate) fn say(&mut self, port: u16, text: &str) {
+        let its = self.sockets.iter().filter(|(_, (at, _))| *at == port).map(|(conn, _)| *conn);
+        let newest = its.max().unwrap();
+        self.input(Input::Read(newest, BytesMut::from(text.as_bytes())));
+    }
+
+    /// The commands of callers that came to a node.
+    pub(crate) fn asked_of(&self, port: u16) -> Vec<&str> {
+        let its = self.asked.iter().filter(|(at, _)| *at == port);
+        its.map(|(_, line)| line.as_str()).collect()
     }
 
     /// Whether these were answered well.
-    fn are_answered(&self, tokens: std::ops::Range<u64>) -> bool {
+    pub(crate) fn are_answered(&self, tokens: std::ops::Range<u64>) -> bool {
         let answer = |token| self.answers.get(&token).and_then(|reply| reply.as_ref().ok());
         tokens.map(answer).all(|reply| reply.is_some_and(|frame| frame.error().is_none()))
     }
 
-    fn asked_for(&self, key: &str) -> usize {
+    pub(crate) fn asked_for(&self, key: &str) -> usize {
         self.asked.iter().filter(|(_, line)| line.split(' ').nth(1) == Some(key)).count()
     }
 }
 
+pub(crate) fn command(line: &str) -> Command {
+    let mut words = line.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    words.for_each(|word| command.push_arg(word.as_bytes()));
+    command
+}
+
 /// What every node answers to a handshake and to questions.
-fn usual(port: u16, line: &str) -> Option<String> {
+fn usual(port: u16, line: &str, (epoch, slots): &View) -> Option<String> {
     let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
-    let slots = |first: u16, last: u16, port: u16| {
+    let range = |(first, last, port): &(u16, u16, u16)| {
         let id = port.to_string().repeat(40);
         format!(
             "*3\r\n:{first}\r\n:{last}\r\n*3\r\n$1\r\nh\r\n:{port}\r\n${}\r\n{id}\r\n",
@@ -147,8 +200,10 @@ fn usual(port: u16, line: &str) -> Option<String> {
     };
     Some(match line {
         _ if line.starts_with("HELLO 3") => "%1\r\n+proto\r\n:3\r\n".into(),
-        "CLUSTER SLOTS" => format!("*2\r\n{}{}", slots(0, 8191, 1), slots(8192, 16383, 2)),
-        "CLUSTER INFO" => bulk("cluster_state:ok\r\ncluster_current_epoch:7\r\n"),
+        "CLUSTER SLOTS" => {
+            format!("*{}\r\n{}", slots.len(), slots.iter().map(range).collect::<String>())
+        }
+        "CLUSTER INFO" => bulk(&format!("cluster_state:ok\r\ncluster_current_epoch:{epoch}\r\n")),
         "INFO server" => bulk(&format!("run_id:{port}\r\nredis_version:7.0.0\r\n")),
         "INFO replication" => bulk("role:master\r\nmaster_replid:history\r\n"),
         "ROLE" => "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".into(),
@@ -159,50 +214,4 @@ fn usual(port: u16, line: &str) -> Option<String> {
         _ if line.starts_with("CLIENT LIST") => bulk(""),
         _ => return None,
     })
-}
-
-#[test]
-fn a_node_whose_cluster_is_down_is_asked_by_one_command_at_a_time() {
-    let mut down = 10;
-    let mut world = World::new(move |node, line| match node {
-        1 if line != "GET a" && down > 0 => {
-            down -= i32::from(line.starts_with("GET"));
-            "-CLUSTERDOWN The cluster is down\r\n".into()
-        }
-        _ => "+OK\r\n".into(),
-    });
-    // They wait for the connections, and are written together.
-    for token in 0..5 {
-        world.submit("GET b", token);
-    }
-    world.submit("GET a", 5);
-    world.input(Input::Tick);
-    assert!(world.are_answered(5..6), "another node goes on");
-    world.run_for(200);
-    for token in 6..1000 {
-        world.submit("GET c", token);
-    }
-    world.run_for(60);
-    assert_eq!(world.asked_for("c"), 0, "they wait");
-    world.run_for(500);
-    assert!(world.are_answered(0..1000));
-    assert_eq!(world.asked_for("c"), 994, "once each");
-}
-
-#[test]
-fn a_slot_that_nobody_serves_waits_for_itself_alone() {
-    let mut refusals = 3;
-    let mut world = World::new(move |_, line| {
-        if line == "GET b" && refusals > 0 {
-            refusals -= 1;
-            return "-CLUSTERDOWN Hash slot not served\r\n".into();
-        }
-        "+OK\r\n".into()
-    });
-    world.submit("GET b", 0);
-    world.submit("GET c", 1);
-    world.input(Input::Tick);
-    assert!(world.are_answered(1..2) && !world.answers.contains_key(&0));
-    world.run_for(250);
-    assert!(world.are_answered(0..1));
 }
