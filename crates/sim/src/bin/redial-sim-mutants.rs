@@ -1,7 +1,7 @@
 //! Shows that the simulation bites: applies each mutation of `mutations.txt` to a copy of the sources in a temporary directory, builds it, and
 //! runs seeds and drills until a rule is broken. A mutation whose text is not found, or that survives, is a failure.
 //!
-//! `cargo run -p redial-sim --release --bin redial-sim-mutants [-- --seeds 20000] [--only NAME]`
+//! `cargo run -p redial-sim --release --bin redial-sim-mutants [-- --seeds 20000] [--only BEGINNING_OF_A_NAME]`
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -135,7 +135,7 @@ fn run() -> Result<bool> {
     prepare(&tree)?;
     let mut survivors = 0;
     for mutation in mutations()? {
-        if only.as_ref().is_some_and(|only| only != mutation.name) {
+        if only.as_ref().is_some_and(|only| !mutation.name.starts_with(only)) {
             continue;
         }
         apply(&mutation, &tree)?;
