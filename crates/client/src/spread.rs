@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use redial_proto::{Delivery, Error, ErrorKind, Merge, RequestOptions, Spread, gather};
 use redial_resp::{Command, Frame};
@@ -11,6 +12,9 @@ use crate::client::Handle;
 use crate::driver::slots::Reply;
 use crate::request::Request;
 
+/// A deadline is not touched for less.
+const WORTH_COUNTING: Duration = Duration::from_millis(10);
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Scattered {
@@ -18,6 +22,7 @@ pub(crate) struct Scattered {
     command: Command,
     options: RequestOptions,
     merge: Merge,
+    begun: Instant,
     /// Waits until it is known which nodes there are.
     gate: Option<Request<()>>,
     parts: Vec<Sent>,
@@ -38,6 +43,7 @@ impl Scattered {
         spread: Spread,
     ) -> Self {
         let request = |command, options| Request::as_is(Arc::clone(handle), command, options);
+        let knows_nodes = || !handle.mailbox.lock().core.parts().is_empty();
         let (parts, merge, gate) = match spread {
             Spread::Slots(parts, merge) => {
                 let sent = parts.into_iter().map(|part| Sent {
@@ -47,12 +53,19 @@ impl Scattered {
                 });
                 (sent.collect(), merge, None)
             }
+            Spread::Nodes(merge) if knows_nodes() => (Vec::new(), merge, None),
             Spread::Nodes(merge) => {
                 let ping = Command::new("PING");
                 (Vec::new(), merge, Some(request(ping, options)))
             }
         };
-        Self { handle: Arc::clone(handle), command, options, merge, gate, parts }
+        let begun = Instant::now();
+        let mut new =
+            Self { handle: Arc::clone(handle), command, options, merge, begun, gate, parts };
+        if new.parts.is_empty() && new.gate.is_none() {
+            new.send_everywhere();
+        }
+        new
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
@@ -76,9 +89,15 @@ impl Scattered {
         Poll::Ready(self.settle())
     }
 
-    /// The same command to every node.
+    /// The same command to every node, within what is left of its time.
     fn send_everywhere(&mut self) {
-        let nodes = self.handle.mailbox.lock().core.parts();
+        let state = self.handle.mailbox.lock();
+        let nodes = state.core.parts();
+        if self.begun.elapsed() > WORTH_COUNTING {
+            let timeout = self.options.timeout.unwrap_or_else(|| state.core.request_timeout());
+            self.options.timeout = Some(timeout.saturating_sub(self.begun.elapsed()));
+        }
+        drop(state);
         for node in nodes {
             let mut copy = Command::new(self.command.name());
             self.command.args().skip(1).for_each(|arg| copy.push_arg(arg));

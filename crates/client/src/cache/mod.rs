@@ -100,7 +100,8 @@ impl IntoFuture for OpenCache {
 ///
 /// How stale a reply can be: for as long as the invalidation is on its way, usually less than a round trip, also for writes of this program, which go over another connection
 /// ([`Cache::forget`] reads them back). When the server dies silently, for as long as it takes to notice, some 2.5 s, or until another one leads; when nothing at all can be
-/// reached, for up to `condemn_after` (15 s), unless [`OpenCache::ttl`] is shorter. A key that expires is heard of when the server deletes it.
+/// reached, for up to `condemn_after` (15 s), unless [`OpenCache::ttl`] is shorter. Where a cluster's slots move, what was kept of a key
+/// that was not there goes when the client hears of the move (30 s at the latest). A key that expires is heard of when the server deletes it.
 ///
 /// Only reads whose reply depends on their keys alone can be cached; others, and all writes, fail with
 /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest). Null is cached, errors are not.

@@ -127,7 +127,7 @@ async fn admin(server: &Server) -> Client {
     builder.connect().await.unwrap()
 }
 
-async fn say(admin: &Client, line: &str) {
+pub(crate) async fn say(admin: &Client, line: &str) {
     let mut words = line.split(' ');
     let mut command = admin.cmd::<()>(words.next().unwrap());
     for word in words {
@@ -154,24 +154,24 @@ async fn commands_go_where_their_keys_are() {
 }
 
 /// Callers that count, each in a key of its own, until they are told to stop.
-struct Counting {
+pub(crate) struct Counting {
     stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
     callers: Vec<tokio::task::JoinHandle<Counted>>,
 }
 
 /// What one caller was told.
 #[derive(Default, Debug)]
-struct Counted {
+pub(crate) struct Counted {
     key: String,
-    acknowledged: u64,
+    pub(crate) acknowledged: u64,
     unknown: u64,
     surely_not: u64,
-    errors: Vec<String>,
-    longest: Duration,
+    pub(crate) errors: Vec<String>,
+    pub(crate) longest: Duration,
 }
 
 impl Counting {
-    fn start(client: &Client, callers: u32) -> Self {
+    pub(crate) fn start(client: &Client, callers: u32) -> Self {
         let stop = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
         let callers = (0..callers)
             .map(|n| {
@@ -203,7 +203,7 @@ impl Counting {
     }
 
     /// Nobody's counter is beyond what the caller was told. Where data is not lost, nor below.
-    async fn end(self, client: &Client, is_complete: bool) -> Vec<Counted> {
+    pub(crate) async fn end(self, client: &Client, is_complete: bool) -> Vec<Counted> {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let mut all = Vec::new();
         for caller in self.callers {
@@ -304,7 +304,7 @@ async fn slots_that_move_under_load_cost_no_error() {
 }
 
 /// As redis-cli does it: <https://redis.io/docs/latest/commands/cluster-setslot/>.
-async fn move_slot(nodes: &Nodes, key: &str, from: usize, to: usize) {
+pub(crate) async fn move_slot(nodes: &Nodes, key: &str, from: usize, to: usize) {
     let slot: u32 = nodes.admins[0].cmd("CLUSTER KEYSLOT").arg(key).await.unwrap();
     let id = async |at: usize| nodes.admins[at].cmd::<String>("CLUSTER MYID").await.unwrap();
     let (source, target) = (id(from).await, id(to).await);

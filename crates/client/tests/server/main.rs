@@ -7,6 +7,7 @@ mod cache;
 #[cfg(feature = "tls")]
 mod certificates;
 mod cluster;
+mod cluster_in_trouble;
 mod credentials;
 mod dedicated;
 mod durable;

@@ -4,6 +4,8 @@
 //! (<https://redis.io/docs/latest/develop/reference/command-tips/>); those of the policy `special` go to one node, and so does PING, which asks after a
 //! connection. `all_nodes` means all primaries here: replicas have no commands of callers.
 
+use std::collections::HashMap;
+
 use bytes::{Bytes, BytesMut};
 use redial_resp::{Command, Frame, Value};
 
@@ -100,19 +102,18 @@ fn parts(name: &[u8], rest: &[&[u8]], step: usize) -> Option<Vec<Part>> {
     if rest.is_empty() || !rest.len().is_multiple_of(step) {
         return None;
     }
-    let mut parts: Vec<(u16, Part)> = Vec::new();
+    let (mut parts, mut places) = (Vec::<Part>::new(), HashMap::new());
     for (at, key) in rest.chunks(step).enumerate() {
         let slot = slot(key.first()?);
-        let known = parts.iter().position(|(its, _)| *its == slot);
-        let place = known.unwrap_or_else(|| {
-            parts.push((slot, Part { command: Command::new(name), keys: Vec::new() }));
+        let place = *places.entry(slot).or_insert_with(|| {
+            parts.push(Part { command: Command::new(name), keys: Vec::new() });
             parts.len() - 1
         });
-        let (_, part) = parts.get_mut(place)?;
+        let part = parts.get_mut(place)?;
         key.iter().for_each(|arg| part.command.push_arg(arg));
         part.keys.push(at);
     }
-    (parts.len() > 1).then(|| parts.into_iter().map(|(_, part)| part).collect())
+    (parts.len() > 1).then_some(parts)
 }
 
 /// Makes one reply of those of all parts, none of which is an error. `keys`: as in [`Part`], empty where the whole was sent everywhere.

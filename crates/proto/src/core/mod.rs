@@ -78,6 +78,8 @@ pub struct Core<T> {
     places: Vec<u32>,
     next_link: u32,
     blocking: Blocking<T>,
+    /// Of the topology, when it was last looked at.
+    version: u64,
     /// The link whose read bytes are being turned into answers.
     reading: Option<LinkId>,
     quitting: bool,
@@ -109,6 +111,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             places: vec![0],
             next_link: 1,
             blocking: Blocking::default(),
+            version: 0,
             hints: Hints::default(),
             reading: None,
             quitting: false,

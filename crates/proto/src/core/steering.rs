@@ -12,7 +12,7 @@ use crate::ids::OpenedId;
 use crate::link::context::Context;
 use crate::link::detours::{Arrivals, Detour, Why};
 use crate::link::{Link, Purpose, SubscriptionKind};
-use crate::output::Output;
+use crate::output::{Output, SubscriptionChange};
 use crate::time::Time;
 use crate::topology::{NodeId, Order, Question, Redirect, Signal};
 
@@ -34,6 +34,33 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// Does what the topology wants.
     fn follow(&mut self) {
+        self.carry_out();
+        let version = self.topology.version();
+        if version != self.version {
+            self.version = version;
+            self.forget_cached();
+        }
+    }
+
+    /// Data has gone from node to node. Who reads through a cache starts with an empty one: of a key that was not there, the server that does not have its slot
+    /// any more says nothing.
+    fn forget_cached(&mut self) {
+        let hears = |link: &&Link<T>| link.purpose == Purpose::Tracking && link.hears();
+        let mut caches: Vec<_> = self.links.iter().filter(hears).map(Link::known_as).collect();
+        caches.sort_unstable();
+        caches.dedup();
+        for link in caches {
+            let (kind, channel) = (SubscriptionKind::Invalidations, Vec::new());
+            for change in [
+                SubscriptionChange::Interrupted { since: self.now },
+                SubscriptionChange::Confirmed { kind, channel },
+            ] {
+                self.outputs.push_back(Output::Subscription { link, change });
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
         while let Some(order) = self.topology.poll_output() {
             match order {
                 Order::Ask(node, question, command) => self.ask(node, question, command),

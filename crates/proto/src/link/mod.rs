@@ -259,7 +259,7 @@ impl<T: Copy + Default> Link<T> {
     }
 
     /// Under which number the world outside knows it.
-    pub(super) fn known_as(&self) -> LinkId {
+    pub(crate) fn known_as(&self) -> LinkId {
         self.group.map_or(self.id, OpenedId::link)
     }
 

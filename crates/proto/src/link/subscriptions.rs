@@ -317,6 +317,11 @@ impl<T: Copy + Default> Link<T> {
         server.is_some_and(|server| server.resp3)
     }
 
+    /// True if the server has confirmed anything on this connection.
+    pub(crate) fn hears(&self) -> bool {
+        self.subscriptions.topics.values().any(|standing| standing.is_confirmed)
+    }
+
     /// The node takes nothing any more: gives what is to be heard elsewhere.
     pub(crate) fn take_channels(&mut self, cx: &mut Context<'_, T>) -> Vec<Topic> {
         self.on_subscriptions_lost(cx, cx.now);
