@@ -374,6 +374,15 @@ async fn commands_that_concern_several_nodes_are_taken_apart() {
     all.sort();
     assert_eq!(scanned, all);
     assert_eq!(client.cmd::<u32>("DEL").args(&keys[..30]).await.unwrap(), 30);
+    let all = ["a", "1", "b", "2", "c", "3", "PX", "60000"];
+    match client.cmd::<bool>("MSETEX").arg(3).args(all).await {
+        Ok(is_set) => {
+            assert!(is_set && client.cmd::<u32>("PTTL").arg("c").await.unwrap() > 0);
+            let values: Vec<u32> = client.cmd("MGET").arg("a").arg("b").arg("c").await.unwrap();
+            assert_eq!(values, [1, 2, 3]);
+        }
+        Err(error) => assert!(error.to_string().contains("unknown command"), "{error}"),
+    }
     let sha: String = client.cmd("SCRIPT LOAD").arg("return KEYS[1]").await.unwrap();
     assert_eq!(client.cmd::<Vec<bool>>("SCRIPT EXISTS").arg(&sha).await.unwrap(), [true]);
     for key in &keys {

@@ -141,7 +141,7 @@ pub(super) const NAMES: &[(&[u8], Class, u8)] = &[
     (b"MONITOR", S, 0),
     (b"MOVE", N, 1),
     (b"MSET", I.or(P), 16),
-    (b"MSETEX", N, 17),
+    (b"MSETEX", P, 17),
     (b"MSETNX", N, 16),
     (b"MULTI", S, 0),
     (b"OBJECT", R, 0),

@@ -36,6 +36,8 @@ pub enum Merge {
 enum Over {
     /// Keys, so many arguments each.
     Keys(usize),
+    /// The same behind their number, and options behind them.
+    Counted(usize),
     Nodes,
 }
 
@@ -49,7 +51,8 @@ const POLICIES: &[(&str, Over, Merge)] = &[
     ("FUNCTION DELETE", Over::Nodes, Merge::AllSucceed), ("FUNCTION FLUSH", Over::Nodes, Merge::AllSucceed), ("FUNCTION KILL", Over::Nodes, Merge::OneSucceeds),
     ("FUNCTION LOAD", Over::Nodes, Merge::AllSucceed), ("FUNCTION RESTORE", Over::Nodes, Merge::AllSucceed),
     ("KEYS", Over::Nodes, Merge::Concat), ("LATENCY RESET", Over::Nodes, Merge::Sum), ("MEMORY PURGE", Over::Nodes, Merge::AllSucceed),
-    ("MGET", Over::Keys(1), Merge::InOrder), ("MSET", Over::Keys(2), Merge::AllSucceed), ("RANDOMKEY", Over::Nodes, Merge::First),
+    ("MGET", Over::Keys(1), Merge::InOrder), ("MSET", Over::Keys(2), Merge::AllSucceed),
+    ("MSETEX", Over::Counted(2), Merge::AllSucceed), ("RANDOMKEY", Over::Nodes, Merge::First),
     ("SCRIPT EXISTS", Over::Nodes, Merge::And), ("SCRIPT FLUSH", Over::Nodes, Merge::AllSucceed), ("SCRIPT KILL", Over::Nodes, Merge::OneSucceeds),
     ("SCRIPT LOAD", Over::Nodes, Merge::AllSucceed),
     ("SLOWLOG GET", Over::Nodes, Merge::Concat), ("SLOWLOG LEN", Over::Nodes, Merge::Sum), ("SLOWLOG RESET", Over::Nodes, Merge::AllSucceed),
@@ -94,7 +97,29 @@ pub fn spread(command: &Command) -> Option<Spread> {
     match over {
         Over::Nodes => Some(Spread::Nodes(*merge)),
         Over::Keys(step) => Some(Spread::Slots(parts(first, rest, *step)?, *merge)),
+        Over::Counted(step) => Some(Spread::Slots(counted_parts(first, rest, *step)?, *merge)),
     }
+}
+
+/// As [`parts`]. What is to be done only if it can be done to all keys, or to none (NX, XX), is not taken apart.
+fn counted_parts(name: &[u8], rest: &[&[u8]], step: usize) -> Option<Vec<Part>> {
+    let (count, rest) = rest.split_first()?;
+    let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
+    let (keys, options) = rest.split_at_checked(count.checked_mul(step)?)?;
+    let is_condition =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"NX") || word.eq_ignore_ascii_case(b"XX");
+    if options.iter().any(|word| is_condition(word)) {
+        return None;
+    }
+    let parts = parts(name, keys, step)?;
+    let whole = |part: Part| {
+        let mut command = Command::new(name);
+        command.push_int(part.keys.len() as u64);
+        part.command.args().skip(1).for_each(|arg| command.push_arg(arg));
+        options.iter().for_each(|arg| command.push_arg(arg));
+        Part { command, ..part }
+    };
+    Some(parts.into_iter().map(whole).collect())
 }
 
 /// `None` if one command is enough, or if the server is to refuse it.
@@ -211,8 +236,11 @@ mod tests {
     #[test]
     fn what_the_table_of_names_calls_spread_is_in_the_list_and_the_other_way_round() {
         for (name, over, _) in POLICIES {
-            let line =
-                if *over == Over::Nodes { (*name).to_owned() } else { format!("{name} a 1 b 2") };
+            let line = match over {
+                Over::Nodes => (*name).to_owned(),
+                Over::Keys(_) => format!("{name} a 1 b 2"),
+                Over::Counted(_) => format!("{name} 2 a 1 b 2"),
+            };
             assert!(spread(&command(&line)).is_some(), "{name}");
         }
         assert_eq!(super::super::table::count_of(Class::SPREAD), POLICIES.len());
@@ -234,6 +262,27 @@ mod tests {
         assert!(spread(&command("MSET a 1 b")).is_none(), "the server refuses it");
         let Some(Spread::Slots(parts, _)) = spread(&command("mset a 1 b 2")) else { panic!() };
         assert_eq!(text(&parts[1].command), "mset b 2");
+    }
+
+    #[test]
+    fn counted_keys_are_counted_anew_and_keep_their_options() {
+        let Some(Spread::Slots(parts, _)) = spread(&command("MSETEX 3 a 1 b 2 {a}c 3 EX 5")) else {
+            panic!()
+        };
+        let said: Vec<_> = parts.iter().map(|part| text(&part.command)).collect();
+        assert_eq!(said, ["MSETEX 2 a 1 {a}c 3 EX 5", "MSETEX 1 b 2 EX 5"]);
+        for line in [
+            "MSETEX 2 a 1 b 2 NX",
+            "MSETEX 2 a 1 b 2 EX 5 xx",
+            "MSETEX 2 a 1 {a}b 2",
+            "MSETEX 3 a 1 b 2",
+            "MSETEX x a 1 b 2",
+            "MSETEX 99999999999999999999 a 1",
+            "MSETEX 9223372036854775808 a 1",
+            "MSETEX",
+        ] {
+            assert!(spread(&command(line)).is_none(), "{line}");
+        }
     }
 
     #[test]
