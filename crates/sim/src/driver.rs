@@ -308,6 +308,9 @@ impl World {
                 if purpose != Purpose::Discovery && !is_reader {
                     self.check_role(client, conn);
                 }
+                if is_first && let Some(server) = self.server_of(client, conn) {
+                    self.watch_reign(client, server);
+                }
                 if again && self.plan.mood.is_calm() && !self.is_ending {
                     self.fail(Oracle::FalseAlarm, || {
                         format!(
@@ -329,6 +332,11 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn server_of(&self, client: usize, conn: ConnId) -> Option<usize> {
+        let socket = self.clients[client].sockets.iter().find(|socket| socket.conn == conn)?;
+        self.pipes[socket.pipe].server
     }
 
     /// Whoever said only that it is a replica is not adopted; what it has become since is another matter.

@@ -30,7 +30,7 @@ pub enum Oracle {
     ReadyAgain,
     /// A client that is ready serves: its last request succeeds, and its subscription hears the last message.
     Serves,
-    /// No server is adopted that has said that it is a replica.
+    /// No server is adopted that has said that it is a replica; and behind Sentinels none that was deposed, by a client that has been on its successor.
     WantedRole,
     /// Where servers are at the most slow, no connection is replaced and no request fails; where not even that, nothing is suspected.
     FalseAlarm,

@@ -14,6 +14,7 @@ mod plan;
 
 pub(crate) use self::fault::Fault;
 pub(crate) use self::plan::{SentinelPlan, plan};
+use crate::oracle::Oracle;
 use crate::queue::Event;
 use crate::server::Role;
 use crate::world::{START, World};
@@ -23,6 +24,9 @@ const CRON: u64 = 100_000;
 
 /// The leader of an election asks whom it has promoted this often, and tells nobody before it has heard.
 const INFO_EVERY: u64 = 1_000_000;
+
+/// Who has voted for a leader votes for no other so soon (twice `failover-timeout`, which is minutes by default).
+const UNDER_WAY: u64 = 2_000_000;
 
 /// One Sentinel's beliefs.
 #[derive(Clone, Debug)]
@@ -48,6 +52,11 @@ pub(crate) struct Sentinels {
     election_at: Option<u64>,
     /// Of the last election: its epoch, and who was elected.
     elected: (u64, usize),
+    elected_at: u64,
+    /// By host: the last election that it won.
+    reigns: Vec<u64>,
+    /// By client: the latest of those whose winner it has been on.
+    seen: Vec<u64>,
 }
 
 impl Sentinels {
@@ -59,6 +68,9 @@ impl Sentinels {
             apart: vec![0; plan.data + plan.sentinels],
             election_at: None,
             elected: (1, 0),
+            elected_at: 0,
+            reigns: (0..plan.data + plan.sentinels).map(|host| u64::from(host == 0)).collect(),
+            seen: Vec::new(),
         }
     }
 
@@ -153,6 +165,9 @@ impl World {
     /// A Sentinel makes of the replica with the most data a primary.
     fn elect_heir(&mut self, leader: usize) {
         let Some(sentinels) = &self.sentinels else { return };
+        if self.now < sentinels.elected_at + UNDER_WAY {
+            return;
+        }
         let (host, before) = (sentinels.host(leader), sentinels.watchers[leader].names);
         let (epoch, _) = sentinels.elected;
         let fits = |server: &usize| {
@@ -163,7 +178,8 @@ impl World {
         candidates.iter().for_each(|server| self.pull(*server));
         let heir = candidates.into_iter().max_by_key(|server| self.servers[*server].log.len());
         let (Some(heir), Some(sentinels)) = (heir, &mut self.sentinels) else { return };
-        sentinels.elected = (epoch + 1, heir);
+        (sentinels.elected, sentinels.elected_at) = ((epoch + 1, heir), self.now);
+        sentinels.reigns[heir] = epoch + 1;
         self.trace.note(self.now, || {
             format!("sentinel: {host} elects {heir} for {before}, epoch {}", epoch + 1)
         });
@@ -171,6 +187,22 @@ impl World {
         self.net.leads_to = heir;
         let known = self.now + self.rng.u64(0..=INFO_EVERY);
         self.queue.push(known, Event::Switch { watcher: leader, epoch: epoch + 1, heir });
+    }
+
+    /// A client is on a server: not on one that was deposed, once it has been on the one that came after it.
+    pub(crate) fn watch_reign(&mut self, client: usize, server: usize) {
+        let Some(sentinels) = &mut self.sentinels else { return };
+        let count = sentinels.seen.len().max(client + 1);
+        sentinels.seen.resize(count, 0);
+        let (reign, seen) = (sentinels.reigns[server], &mut sentinels.seen[client]);
+        let before = std::mem::replace(seen, reign.max(*seen));
+        if reign < before {
+            self.fail(Oracle::WantedRole, || {
+                format!(
+                    "client {client} is back on server {server} of election {reign}, after {before}"
+                )
+            });
+        }
     }
 
     /// A Sentinel hears who was elected, and says so on its channel.

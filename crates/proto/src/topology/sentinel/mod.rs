@@ -146,7 +146,6 @@ impl Sentinel {
         self.is_connected = false;
         self.trouble = None;
         self.calm_at = Time::NEVER;
-        // What was known may be old by the time that it is needed again.
         self.words.forget();
         self.listened_to.clear();
         self.informants.forget_but(&[], &mut self.orders);
@@ -174,15 +173,15 @@ impl Sentinel {
 
     /// It is time to ask where the primary is.
     fn on_word_due(&mut self, now: Time, rng: &mut Rng) {
-        if self.words.primary.is_some() {
-            let Some(since) = self.trouble else {
-                self.next_word = Time::NEVER;
-                return;
-            };
+        if let (Some(_), Some(since)) = (&self.words.primary, self.trouble) {
             for node in self.words.list.iter().map(|known| known.node).collect::<Vec<_>>() {
                 self.ask_where(now, node);
             }
             self.next_word = now + rng.around(pace(now, since, ASK_SENTINELS_EVERY));
+            return;
+        }
+        if self.words.primary.is_some() && !self.listened_to.is_empty() {
+            self.next_word = Time::NEVER;
             return;
         }
         let Some(node) = self.words.list.get(self.turn).map(|known| known.node) else {
@@ -293,7 +292,7 @@ impl Sentinel {
     }
 
     fn on_named(&mut self, now: Time, rng: &mut Rng, node: NodeId, endpoint: Endpoint) {
-        let is_first = self.words.primary.is_none();
+        let is_first = self.listened_to.is_empty();
         let is_news = self.words.on_named(now, node, endpoint);
         if is_first {
             self.next_word = Time::NEVER;
@@ -304,6 +303,8 @@ impl Sentinel {
         }
         if is_news {
             self.orders.push_back(Order::Lead(PRIMARY));
+        }
+        if is_first || is_news {
             self.ask_who(now, node);
         }
     }
@@ -318,7 +319,7 @@ impl Sentinel {
             self.listen();
             self.forget_idle();
         }
-        if self.words.primary.is_none() {
+        if self.words.primary.is_none() || self.listened_to.is_empty() {
             self.next_word = self.next_word.min(now + Duration::from_millis(1));
             if let Some(text) = self.words.why_none(&self.service) {
                 self.orders.push_back(Order::Unfound(PRIMARY, text));

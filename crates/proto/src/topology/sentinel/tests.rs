@@ -145,6 +145,11 @@ fn after_an_end_by_hand_it_is_listened_to_again() {
     world.signal(Signal::Tick);
     world.name("b", 2);
     assert_eq!((world.listens, world.led.last().unwrap().as_str()), (4, "b:1"));
+    world.signal(Signal::Disconnect);
+    world.signal(Signal::Connect);
+    world.signal(Signal::Tick);
+    world.name("a", 1);
+    assert_eq!((world.listens, world.led.last().unwrap().as_str()), (6, "b:1"), "that one lags");
 }
 
 #[test]

@@ -66,9 +66,8 @@ impl Words {
         self.list.iter().any(|known| known.node == node)
     }
 
-    /// All that was said is old.
+    /// What each said is old. Which election was the last is not: one that lags behind may be the first to be asked again.
     pub(super) fn forget(&mut self) {
-        (self.primary, self.deposed) = (None, Vec::new());
         for known in &mut self.list {
             known.said = Said::Nothing;
         }
