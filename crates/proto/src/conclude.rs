@@ -124,13 +124,17 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
     if resend == Resend::Never { OnReply::Refused(cause) } else { OnReply::SendAgain(cause) }
 }
 
+/// How many slots a cluster has.
+const SLOTS: u16 = 16_384;
+
 /// Reads `MOVED <slot> <host>:<port>` or `ASK …`: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding>.
 fn redirect(is_once: bool, message: &str) -> Option<Redirect> {
     let mut words = message.split_ascii_whitespace();
-    let slot = words.next()?.parse().ok()?;
+    let slot = words.next()?.parse().ok().filter(|slot| *slot < SLOTS)?;
     let (host, port) = words.next()?.rsplit_once(':')?;
     let host = if host == "?" { "" } else { host.trim_matches(['[', ']']) };
-    Some(Redirect { slot, host: host.to_owned(), port: port.parse().ok()?, is_once })
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    Some(Redirect { slot, host: host.to_owned(), port, is_once })
 }
 
 /// The same from the whole text of an error.
@@ -219,6 +223,29 @@ mod tests {
             ("-OOM command not allowed", OnReply::Answer),
             ("-READONLYISH no such code", OnReply::Answer),
             ("+OK", OnReply::Answer),
+        ] {
+            assert_eq!(reply(Class::default(), line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_that_leads_nowhere_is_an_answer() {
+        let to = |host: &str, port| {
+            OnReply::Redirect(Redirect { slot: 7, host: host.into(), port, is_once: false })
+        };
+        for (line, expected) in [
+            ("-MOVED 7 h:1", to("h", 1)),
+            ("-MOVED 7 :1", to("", 1)),
+            ("-MOVED 7 ?:1", to("", 1)),
+            ("-MOVED 7 [::1]:1", to("::1", 1)),
+            ("-MOVED 7 ::1:1", to("::1", 1)),
+            ("-MOVED 7 h:0", OnReply::Answer),
+            ("-MOVED 7 h:-1", OnReply::Answer),
+            ("-MOVED 7 h:70000", OnReply::Answer),
+            ("-MOVED 16384 h:1", OnReply::Answer),
+            ("-MOVED -1 h:1", OnReply::Answer),
+            ("-MOVED 7 h", OnReply::Answer),
+            ("-MOVED", OnReply::Answer),
         ] {
             assert_eq!(reply(Class::default(), line), expected, "{line}");
         }

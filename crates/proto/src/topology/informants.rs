@@ -122,7 +122,14 @@ impl<A: Copy + PartialEq> Informants<A> {
 
     /// Nothing is to be asked of the others for now: the links for it go.
     pub(super) fn forget_but(&mut self, kept: &[NodeId], orders: &mut VecDeque<Order>) {
-        let (linked, gone) = self.linked.drain(..).partition(|node| kept.contains(node));
+        let others: Vec<_> =
+            self.linked.iter().copied().filter(|node| !kept.contains(node)).collect();
+        self.forget(&others, orders);
+    }
+
+    /// Nothing is to be asked of these.
+    pub(super) fn forget(&mut self, nodes: &[NodeId], orders: &mut VecDeque<Order>) {
+        let (gone, linked) = self.linked.drain(..).partition(|node| nodes.contains(node));
         self.linked = linked;
         let gone: Vec<NodeId> = gone;
         self.asked.retain(|asked| !gone.contains(&asked.node));

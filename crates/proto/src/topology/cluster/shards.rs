@@ -61,16 +61,16 @@ impl Shards {
         mut new_id: impl FnMut() -> NodeId,
     ) -> Changes {
         let mut changes = Changes::default();
-        let mut slots = Slots::default();
         let mut matched = Vec::with_capacity(owners.len());
         for owner in &owners {
             let node = self.continued_by(owner, &owners, &matched);
             matched.push(node.unwrap_or_else(&mut new_id));
         }
+        let ranges = owners.iter().zip(&matched).flat_map(|(owner, node)| {
+            owner.ranges.iter().map(|(first, last)| (*first, *last, *node))
+        });
+        let slots = Slots::of(ranges);
         for (owner, node) in owners.into_iter().zip(&matched) {
-            for (first, last) in owner.ranges {
-                slots.set(first, last, *node);
-            }
             self.put(*node, owner.primary, owner.replicas, &mut changes);
         }
         self.slots.replace(slots);
@@ -91,7 +91,7 @@ impl Shards {
     fn continued_by(&self, owner: &Owner, all: &[Owner], taken: &[NodeId]) -> Option<NodeId> {
         let is_free = |shard: &&Shard| !taken.contains(&shard.node);
         let same = |shard: &&Shard| is_same(&shard.primary, &owner.primary);
-        let its = self.list.iter().filter(is_free).filter(same);
+        let its = self.list.iter().filter(same).filter(is_free);
         if let Some(shard) = its.max_by_key(|shard| self.slots.has_any(shard.node)) {
             return Some(shard.node);
         }
@@ -102,8 +102,8 @@ impl Shards {
             let follows = owner.replicas.iter().any(|replica| is_same(replica, &shard.primary));
             was_replica || follows
         };
-        let mut heirs = self.list.iter().filter(is_free).filter(lost_its_primary);
-        heirs.find(promoted).map(|shard| shard.node)
+        let mut heirs = self.list.iter().filter(promoted).filter(is_free);
+        heirs.find(lost_its_primary).map(|shard| shard.node)
     }
 
     fn put(&mut self, node: NodeId, primary: Member, replicas: Vec<Member>, changes: &mut Changes) {

@@ -21,6 +21,19 @@ impl Default for Slots {
 }
 
 impl Slots {
+    /// The table of these ranges; of two that overlap the later one counts. Made at once: in a cluster that is much in pieces they are thousands.
+    pub(super) fn of(ranges: impl Iterator<Item = (u16, u16, NodeId)>) -> Self {
+        let mut plain = vec![None; usize::from(LAST) + 1];
+        for (first, last, node) in ranges {
+            if let Some(slots) = plain.get_mut(usize::from(first)..=usize::from(last)) {
+                slots.fill(Some(node));
+            }
+        }
+        let mut ranges: Vec<_> = (0..=LAST).zip(plain).collect();
+        ranges.dedup_by_key(|(_, node)| *node);
+        Self { ranges, version: 0 }
+    }
+
     #[inline]
     pub(super) fn get(&self, slot: u16) -> Option<NodeId> {
         let at = self.ranges.partition_point(|(begin, _)| *begin <= slot);
@@ -84,6 +97,8 @@ mod tests {
             }
         }
         assert!((0..16_384).all(|slot| slots.get(slot) == plain[usize::from(slot)]));
+        let known = (0..).zip(&plain).filter_map(|(slot, node)| Some((slot, slot, (*node)?)));
+        assert_eq!(Slots::of(known).ranges, slots.ranges);
         assert!(
             slots.ranges.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 != pair[1].1)
         );

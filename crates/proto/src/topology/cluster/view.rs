@@ -1,11 +1,16 @@
 //! What a node says of its cluster: CLUSTER SLOTS, CLUSTER INFO and ROLE, read.
 
+use std::collections::HashMap;
+
 use redial_resp::{Element, Frame, Value};
 
 use crate::config::Endpoint;
 
+/// How many slots there are.
+const SLOTS: usize = 16_384;
+
 /// A node as others name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     /// Its name for life; empty where only its address is known.
     pub(super) id: String,
@@ -34,8 +39,12 @@ pub(super) fn parse_slots(frame: &Frame, asked: &Endpoint) -> Result<Vec<Owner>,
         });
     }
     let rubbish = || "it answers CLUSTER SLOTS with what is no list of slots".to_owned();
-    let mut owners: Vec<Owner> = Vec::new();
-    for entry in frame.elements().ok_or_else(rubbish)? {
+    let (mut owners, mut unreachable) = (Vec::<Owner>::new(), 0);
+    let mut places = HashMap::new();
+    for (at, entry) in frame.elements().ok_or_else(rubbish)?.enumerate() {
+        if at == SLOTS {
+            return Err("it names more ranges of slots than there are slots".to_owned());
+        }
         let mut fields = entry.elements().ok_or_else(rubbish)?;
         let (first, last) = fields
             .next()
@@ -43,13 +52,21 @@ pub(super) fn parse_slots(frame: &Frame, asked: &Endpoint) -> Result<Vec<Owner>,
             .and_then(|(first, last)| Some((slot(&first)?, slot(&last)?)))
             .filter(|(first, last)| first <= last)
             .ok_or_else(rubbish)?;
-        let mut members = fields.filter_map(|member| parse_member(&member, asked));
-        let primary = members.next().ok_or_else(rubbish)?;
-        let replicas: Vec<_> = members.collect();
-        match owners.iter_mut().find(|owner| owner.primary == primary) {
+        let primary = fields.next().ok_or_else(rubbish)?;
+        let Some(primary) = parse_member(&primary, asked) else {
+            // Its replicas do not take its place; others have slots too.
+            unreachable += 1;
+            continue;
+        };
+        let replicas: Vec<_> = fields.filter_map(|member| parse_member(&member, asked)).collect();
+        let place = *places.entry(primary.clone()).or_insert(owners.len());
+        match owners.get_mut(place) {
             Some(owner) => owner.ranges.push((first, last)),
             None => owners.push(Owner { primary, replicas, ranges: vec![(first, last)] }),
         }
+    }
+    if owners.is_empty() && unreachable > 0 {
+        return Err("it names no primary with a port for such connections: do its nodes speak TLS only, or not at all?".to_owned());
     }
     if owners.is_empty() {
         return Err("it knows of no node that has slots: is the cluster set up?".to_owned());
@@ -59,7 +76,7 @@ pub(super) fn parse_slots(frame: &Frame, asked: &Endpoint) -> Result<Vec<Owner>,
 
 fn slot(element: &Element<'_>) -> Option<u16> {
     match element.value() {
-        Value::Integer(slot) => u16::try_from(slot).ok().filter(|slot| *slot < 16_384),
+        Value::Integer(slot) => u16::try_from(slot).ok().filter(|slot| usize::from(*slot) < SLOTS),
         _ => None,
     }
 }
@@ -142,11 +159,22 @@ mod tests {
             ("*1\r\n*2\r\n:0\r\n:99999\r\n", "no list of slots"),
             ("*1\r\n*2\r\n:7\r\n:3\r\n", "no list of slots"),
             ("*1\r\n*2\r\n:0\r\n:3\r\n", "no list of slots"),
+            ("*1\r\n*3\r\n:0\r\n:3\r\n*2\r\n$1\r\nh\r\n:0\r\n", "no primary with a port"),
+            ("*1\r\n*3\r\n:0\r\n:3\r\n*2\r\n$1\r\nh\r\n:-7\r\n", "no primary with a port"),
             ("-NOAUTH Authentication required.\r\n", "NOAUTH"),
         ] {
             let error = parse_slots(&frame(text), &asked()).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_replica_does_not_stand_in_for_a_primary_without_a_port() {
+        let text = "*2\r\n*4\r\n:0\r\n:3\r\n*2\r\n$1\r\nh\r\n:0\r\n*2\r\n$1\r\nr\r\n:7\r\n\
+                    *3\r\n:4\r\n:9\r\n*2\r\n$1\r\ng\r\n:7\r\n";
+        let owners = parse_slots(&frame(text), &asked()).unwrap();
+        assert_eq!(owners.len(), 1);
+        assert_eq!(owners[0].primary.endpoint.to_string(), "g:7");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What Sentinels answer, read: <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#sentinel-commands>.
 
+use ::core::net::IpAddr;
+
 use redial_resp::{Element, Frame};
 
 use crate::config::Endpoint;
@@ -20,7 +22,9 @@ fn text(element: &Element<'_>) -> Option<String> {
 
 fn endpoint(host: String, port: &str) -> Option<Endpoint> {
     let port = port.parse().ok().filter(|port| *port > 0)?;
-    (!host.is_empty()).then_some(Endpoint::Tcp { host, port })
+    // "Any address" is where a server listens; to dial, it means this machine.
+    let is_any = host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    (!host.is_empty() && !is_any).then_some(Endpoint::Tcp { host, port })
 }
 
 /// Reads `SENTINEL GET-MASTER-ADDR-BY-NAME`.
@@ -107,6 +111,9 @@ mod tests {
             ("-NOAUTH Authentication required.\r\n", "NOAUTH"),
             ("*2\r\n$1\r\nh\r\n$1\r\nx\r\n", "no address"),
             ("*0\r\n", "no address"),
+            ("*2\r\n$7\r\n0.0.0.0\r\n$4\r\n6379\r\n", "no address"),
+            ("*2\r\n$2\r\n::\r\n$4\r\n6379\r\n", "no address"),
+            ("*2\r\n$1\r\nh\r\n$2\r\n-1\r\n", "no address"),
         ] {
             let error = parse_address(&frame(text), "s").unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

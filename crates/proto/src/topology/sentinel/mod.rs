@@ -258,7 +258,8 @@ impl Sentinel {
         match (about, reply) {
             (About::Id, Ok(frame)) => {
                 if let Some(id) = answers::parse_id(frame) {
-                    self.words.on_id(node, id);
+                    let others = self.words.on_id(node, id);
+                    self.forget(&others);
                 }
             }
             (About::Epoch, Ok(frame)) => {
@@ -326,6 +327,18 @@ impl Sentinel {
                 self.next_word = now + ROUND_AFTER;
                 self.turn = 0;
             }
+        }
+    }
+
+    /// These are Sentinels under other addresses: their links would be taken for links to servers, and be given servers' passwords.
+    fn forget(&mut self, nodes: &[NodeId]) {
+        if nodes.is_empty() {
+            return;
+        }
+        self.listened_to.retain(|node| !nodes.contains(node));
+        self.informants.forget(nodes, &mut self.orders);
+        if self.words.primary.is_some() {
+            self.listen();
         }
     }
 

@@ -12,7 +12,7 @@ struct World {
     asked: Vec<(NodeId, Question, String)>,
     led: Vec<String>,
     listens: usize,
-    forgotten: usize,
+    forgotten: Vec<NodeId>,
 }
 
 fn endpoint(host: &str) -> Endpoint {
@@ -45,7 +45,7 @@ impl World {
             asked: Vec::new(),
             led: Vec::new(),
             listens: 0,
-            forgotten: 0,
+            forgotten: Vec::new(),
         };
         world.signal(Signal::Connect);
         world.signal(Signal::Tick);
@@ -68,7 +68,7 @@ impl World {
                     self.led.push(primary.map(|its| its.endpoint.to_string()).unwrap_or_default());
                 }
                 Order::Listen(..) => self.listens += 1,
-                Order::Forget(_) => self.forgotten += 1,
+                Order::Forget(node) => self.forgotten.push(node),
                 _ => {}
             }
         }
@@ -153,14 +153,29 @@ fn after_an_end_by_hand_it_is_listened_to_again() {
 }
 
 #[test]
+fn a_sentinel_under_a_second_address_is_not_asked_there_any_more() {
+    let mut world = World::new();
+    let (first, second) = (world.sentinel.listened_to[0], world.sentinel.listened_to[1]);
+    // Behind the first name there is another by now, which is known by the second.
+    world.signal(Signal::Listens(first));
+    let (node, question, _) = world.next(|line| line == "SENTINEL MYID").unwrap();
+    let id = frame(bulk(&format!("{second:?}")));
+    world.sentinel.words.get(second).unwrap().id = Some(format!("{second:?}"));
+    world.signal(Signal::Answered(node, question, Ok(&id)));
+    assert_eq!(world.forgotten, [second]);
+    let listened_to = &world.sentinel.listened_to;
+    assert_eq!((listened_to.len(), listened_to.contains(&second)), (2, false));
+}
+
+#[test]
 fn who_was_asked_in_trouble_is_kept_for_a_while_after_it() {
     let mut world = World::new();
     world.find("b", "slave", "A", "");
-    let before = world.forgotten;
+    let before = world.forgotten.len();
     world.signal(Signal::State(PRIMARY, State::Ready));
-    assert_eq!(world.forgotten, before, "the next write may be refused at once");
+    assert_eq!(world.forgotten.len(), before, "the next write may be refused at once");
     world.now = world.now + CALM_AFTER;
     assert!(world.sentinel.poll_timeout() <= world.now);
     world.signal(Signal::Tick);
-    assert!(world.forgotten > before);
+    assert!(world.forgotten.len() > before);
 }

@@ -80,12 +80,16 @@ impl Words {
         }
     }
 
-    /// A Sentinel has told who it is; others of that name are the same one.
-    pub(super) fn on_id(&mut self, node: NodeId, id: String) {
-        self.list.retain(|known| known.node == node || known.id.as_ref() != Some(&id));
+    /// A Sentinel has told who it is. Gives the others of that name, which are the same one and not known any more.
+    pub(super) fn on_id(&mut self, node: NodeId, id: String) -> Vec<NodeId> {
+        let is_other = |known: &Known| known.node != node && known.id.as_ref() == Some(&id);
+        let others = self.list.iter().filter(|known| is_other(known));
+        let others = others.map(|known| known.node).collect();
+        self.list.retain(|known| !is_other(known));
         if let Some(known) = self.get(node) {
             known.id = Some(id);
         }
+        others
     }
 
     /// A Sentinel names this place. True if the primary is somewhere else from now on.
