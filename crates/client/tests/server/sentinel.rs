@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use redial::{Builder, Client, ReadFrom, WantedRole};
+use redial::{Builder, Client, ReadFrom, Resend, WantedRole};
 use tempfile::TempDir;
 
 use crate::cluster::wait_until;
@@ -188,4 +188,37 @@ async fn what_is_wrong_with_sentinels_is_said() {
     assert!(nobody.contains("127.0.0.1:1: ") && nobody.contains("127.0.0.1:2: "), "{nobody}");
     assert!(no_sentinel.contains("no Sentinel"), "{no_sentinel}");
     assert!(no_password.contains("NOAUTH"), "{no_password}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_that_are_reset_and_set_up_anew_are_followed() {
+    let watched = Watched::start(1, None).await;
+    let client = Builder::sentinel(watched.sentinels(), "orders").unwrap().connect().await.unwrap();
+    client.cmd("SET").arg("k").arg("v").run().await.unwrap();
+    let mut asked = Vec::new();
+    for sentinel in &watched.sentinels {
+        let url = format!("redis://127.0.0.1:{}", sentinel.port);
+        asked.push(Client::connect(&url).await.unwrap());
+    }
+    for sentinel in &asked {
+        sentinel.cmd("SENTINEL RESET").arg("orders").run().await.unwrap();
+        client.cmd("SET").arg("k").arg("v").run().await.unwrap();
+    }
+    // By hand: the replica leads, and the Sentinels are told.
+    watched.admins[1].cmd("REPLICAOF").arg("NO").arg("ONE").run().await.unwrap();
+    for sentinel in &asked {
+        sentinel.cmd("SENTINEL REMOVE").arg("orders").run().await.unwrap();
+    }
+    client.cmd("SET").arg("k").arg("v").run().await.unwrap();
+    for sentinel in &asked {
+        let monitor = sentinel.cmd::<()>("SENTINEL MONITOR").arg("orders").arg("127.0.0.1");
+        monitor.arg(watched.servers[1].port).arg(2).run().await.unwrap();
+    }
+    watched.servers[0].signal("-KILL");
+    let begun = Instant::now();
+    let set = client.cmd::<()>("SET").arg("after").arg("all").resend(Resend::Idempotent);
+    set.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let got: Option<String> = watched.admins[1].cmd("GET").arg("after").await.unwrap();
+    assert_eq!(got.as_deref(), Some("all"));
 }

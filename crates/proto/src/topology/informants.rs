@@ -12,6 +12,22 @@ use crate::topology::{NodeId, Order, Question};
 /// A question that is not answered for this long may be asked again, of somebody else too.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// Places that an error names: of a long list the first tell enough.
+const MOST_NAMED: usize = 8;
+
+/// What came of asking these, for an error; `None`: nothing yet.
+pub(super) fn tried<'a>(asked: impl Iterator<Item = (&'a Endpoint, Option<&'a str>)>) -> String {
+    let mut told: Vec<_> = asked
+        .map(|(place, told)| format!("{place}: {}", told.unwrap_or("no answer yet")))
+        .collect();
+    let others = told.len().saturating_sub(MOST_NAMED);
+    if others > 0 {
+        told.truncate(MOST_NAMED);
+        told.push(format!("and {others} more"));
+    }
+    told.join("; ")
+}
+
 /// A question under way.
 #[derive(Debug)]
 struct Asked<A> {

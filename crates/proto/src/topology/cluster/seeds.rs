@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::super::informants::tried;
 use super::view::Owner;
 use crate::config::Endpoint;
 use crate::time::Time;
@@ -51,15 +52,15 @@ impl Views {
 
     pub(super) fn verdict(&mut self, now: Time, seeds: &[Endpoint]) -> Verdict {
         if self.views.is_empty() {
-            let tried: Vec<_> =
-                self.failures.iter().map(|(of, text)| format!("{of}: {text}")).collect();
-            if tried.is_empty() {
+            if self.failures.is_empty() {
                 return Verdict::Wait(Time::NEVER);
             }
-            return Verdict::None(format!(
-                "no node of the cluster has told its slots ({})",
-                tried.join("; ")
-            ));
+            let failure = |seed| {
+                let found = self.failures.iter().find(|(of, _)| of == seed);
+                found.map(|(_, text)| text.as_str())
+            };
+            let tried = tried(seeds.iter().map(|seed| (seed, failure(seed))));
+            return Verdict::None(format!("no node of the cluster has told its slots ({tried})"));
         }
         let are_all_heard = self.views.len() + self.failures.len() >= seeds.len();
         let until = self.first.unwrap_or(now) + MOMENT;
@@ -138,7 +139,7 @@ mod tests {
         let mut views = Views::default();
         views.note_failure(&seeds[0], "refused".to_owned());
         let Verdict::None(text) = views.verdict(at(1), &seeds) else { panic!() };
-        assert!(text.contains("a:1: refused"), "{text}");
+        assert!(text.contains("a:1: refused; b:1: no answer yet"), "{text}");
         views.note(at(2), &seeds[0], 1, owners("a"));
         views.note(at(2), &seeds[1], 9, owners("b"));
         let Verdict::None(text) = views.verdict(at(3), &seeds) else { panic!() };

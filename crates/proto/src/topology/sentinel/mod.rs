@@ -322,8 +322,9 @@ impl Sentinel {
         }
         if self.words.primary.is_none() || self.listened_to.is_empty() {
             self.next_word = self.next_word.min(now + Duration::from_millis(1));
-            if let Some(text) = self.words.why_none(&self.service) {
-                self.orders.push_back(Order::Unfound(PRIMARY, text));
+            let text = self.words.why_none(&self.service);
+            self.orders.push_back(Order::Unfound(PRIMARY, text));
+            if self.words.have_all_failed() {
                 self.next_word = now + ROUND_AFTER;
                 self.turn = 0;
             }

@@ -153,6 +153,18 @@ fn after_an_end_by_hand_it_is_listened_to_again() {
 }
 
 #[test]
+fn an_error_names_every_sentinel_also_those_that_have_not_answered() {
+    let mut words = Words::default();
+    for n in 1..12 {
+        words.add(endpoint(&format!("s{n}")), NodeId(n), None);
+    }
+    words.get(NodeId(2)).unwrap().said = Said::Failed("refused".to_owned());
+    let text = words.why_none("main");
+    assert!(text.contains("\"main\" is (s1:1: no answer yet; s2:1: refused; "), "{text}");
+    assert!(text.ends_with("s8:1: no answer yet; and 3 more)"), "{text}");
+}
+
+#[test]
 fn a_sentinel_under_a_second_address_is_not_asked_there_any_more() {
     let mut world = World::new();
     let (first, second) = (world.sentinel.listened_to[0], world.sentinel.listened_to[1]);

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::super::informants::tried;
 use crate::config::Endpoint;
 use crate::time::Time;
 use crate::topology::NodeId;
@@ -144,15 +145,18 @@ impl Words {
         true
     }
 
-    /// Why none is known: once all have failed.
-    pub(super) fn why_none(&self, service: &str) -> Option<String> {
-        let reason = |known: &Known| match &known.said {
-            Said::Failed(text) => Some(format!("{}: {text}", known.endpoint)),
-            _ => None,
-        };
-        let reasons: Option<Vec<_>> = self.list.iter().map(reason).collect();
-        let reasons = reasons.filter(|_| self.primary.is_none())?;
-        Some(format!("no Sentinel has told where {service:?} is ({})", reasons.join("; ")))
+    /// True if none is of any use.
+    pub(super) fn have_all_failed(&self) -> bool {
+        self.list.iter().all(|known| matches!(known.said, Said::Failed(_)))
+    }
+
+    /// Why no primary is known.
+    pub(super) fn why_none(&self, service: &str) -> String {
+        let told = self.list.iter().map(|known| match &known.said {
+            Said::Failed(text) => (&known.endpoint, Some(text.as_str())),
+            _ => (&known.endpoint, None),
+        });
+        format!("no Sentinel has told where {service:?} is ({})", tried(told))
     }
 }
 
