@@ -129,3 +129,21 @@ async fn half_move(nodes: &Nodes, keys: &[&str], from: usize, to: usize) {
         say(&nodes.admins[at], &format!("CLUSTER SETSLOT {slot} NODE {target}")).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_is_killed_by_a_client_whose_other_commands_wait_for_its_end() {
+    let server = crate::process::Server::start(&["--lua-time-limit", "50"]);
+    let url = server.url();
+    let (client, killer) =
+        (Client::connect(&url).await.unwrap(), Client::connect(&url).await.unwrap());
+    let endless = client.cmd::<()>("EVAL").arg("while true do end").arg(0);
+    let running = tokio::spawn(endless.timeout(Duration::from_secs(30)).send());
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let waiting = tokio::spawn(killer.cmd::<Option<String>>("GET").arg("k").send());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    killer.cmd("SCRIPT KILL").run().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    waiting.await.unwrap().unwrap();
+    assert!(running.await.unwrap().unwrap_err().to_string().contains("killed"));
+}

@@ -44,6 +44,8 @@ impl Class {
     pub const SPREAD: Self = Self(1 << 9);
     /// ASKING stands in front: one more reply comes first.
     pub(crate) const ASKING: Self = Self(1 << 8);
+    /// SCRIPT KILL, FUNCTION KILL: servers run it while a script keeps them busy, so it does not wait for the script's end with the others.
+    pub(crate) const ENDS_SCRIPTS: Self = Self(1 << 11);
     /// For one node, not for whoever has a key: it goes to no other.
     pub(crate) const OF_NODE: Self = Self(1 << 10);
 

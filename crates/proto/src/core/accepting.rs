@@ -52,6 +52,9 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         if resend == Resend::Idempotent && !is_idempotent(command, class) {
             class = class.without_idempotent();
         }
+        if class.is(Class::CONTAINER) && ends_scripts(command) {
+            class = class.or(Class::ENDS_SCRIPTS);
+        }
         let entry = self.entry(class, token, options);
         if class.is(Class::BLOCKING)
             && let Some(deadline) = crate::blocking::deadline(command, entry.deadline)
@@ -419,6 +422,15 @@ fn link_at<'a, T: Copy + Default>(
             is_its && link.node == node && !link.is_dissolving()
         }),
     }
+}
+
+/// SCRIPT KILL, FUNCTION KILL.
+fn ends_scripts(command: &Command) -> bool {
+    let is_one = |words: &[&str]| {
+        let same = |(arg, word): (&[u8], &&str)| arg.eq_ignore_ascii_case(word.as_bytes());
+        command.args().len() == words.len() && command.args().zip(words).all(same)
+    };
+    is_one(&["SCRIPT", "KILL"]) || is_one(&["FUNCTION", "KILL"])
 }
 
 /// Refuses what may write, for a client that only reads. State of a connection of one's own (WATCH, SELECT) is no data.

@@ -333,7 +333,8 @@ impl<T: Copy + Default> Link<T> {
 
     /// The ordinary way of a request: straight behind what is in flight. `None` if there is no way, or too much on it.
     fn way(&mut self, entry: &Entry<T>) -> Option<&mut Backlog<T>> {
-        let is_clear = self.can_write() && self.queue.is_empty();
+        let passes = entry.meta.class.is(Class::ENDS_SCRIPTS) && self.mode == Mode::Serving;
+        let is_clear = self.can_write() && self.queue.is_empty() || passes;
         let in_flight = &mut self.current.as_mut().filter(|_| is_clear)?.in_flight;
         if in_flight.bytes() > MOST_UNANSWERED {
             return None;
