@@ -64,6 +64,8 @@ pub(crate) struct Client {
     pub(crate) suspicions: u32,
     /// When a server was last refused because it had just been left and its data did not continue what came after.
     pub(crate) no_way_back: u64,
+    /// When it was last connected by hand.
+    pub(crate) connected_at: u64,
 }
 
 impl Client {
@@ -83,6 +85,7 @@ impl Client {
             heard: Vec::new(),
             suspicions: 0,
             no_way_back: 0,
+            connected_at: 0,
         }
     }
 

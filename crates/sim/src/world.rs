@@ -165,6 +165,9 @@ impl World {
         self.drain();
         let view = &self.clients[client];
         let is_new = view.shared().is_none_or(|link| link.state == State::End);
+        if is_new {
+            self.clients[client].connected_at = self.now;
+        }
         self.input(client, Input::Connect);
         self.drain();
         if is_new && self.plan.clients[client].subscribes {

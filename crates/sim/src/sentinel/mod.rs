@@ -28,6 +28,9 @@ const INFO_EVERY: u64 = 1_000_000;
 /// Who has voted for a leader votes for no other so soon (twice `failover-timeout`, which is minutes by default).
 const UNDER_WAY: u64 = 2_000_000;
 
+/// By then a client has heard more than one Sentinel.
+const SETTLES_WITHIN: u64 = 1_500_000;
+
 /// One Sentinel's beliefs.
 #[derive(Clone, Debug)]
 pub(crate) struct Watcher {
@@ -194,8 +197,11 @@ impl World {
         let Some(sentinels) = &mut self.sentinels else { return };
         let count = sentinels.seen.len().max(client + 1);
         sentinels.seen.resize(count, 0);
-        let (reign, seen) = (sentinels.reigns[server], &mut sentinels.seen[client]);
-        let before = std::mem::replace(seen, reign.max(*seen));
+        let (reign, before) = (sentinels.reigns[server], sentinels.seen[client]);
+        // Who was just connected dials where it was last, which may be right by chance, and then hears the first Sentinel.
+        if self.now > self.clients[client].connected_at + SETTLES_WITHIN {
+            sentinels.seen[client] = reign.max(before);
+        }
         if reign < before {
             self.fail(Oracle::WantedRole, || {
                 format!(
