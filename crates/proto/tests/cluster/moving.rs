@@ -155,3 +155,26 @@ fn a_node_that_lags_behind_is_not_believed_while_others_know_more() {
     }
     assert!(world.asked_of(2).is_empty() && !world.dials.contains(&2), "{:?}", world.dials);
 }
+
+/// Redis 6.2 goes on holding writes after it has become a replica (redis/redis#9676).
+#[test]
+fn what_a_primary_holds_that_follows_another_now_is_concluded() {
+    let mut world = World::new(|port, line| match (port, line) {
+        (2, "GET {a}1") => "-MOVED 15495 h:3\r\n".into(),
+        (3, line) if !line.starts_with("GET {a}") => String::new(),
+        _ => ok(port, line),
+    });
+    for (token, line) in ["GET {a}1", "INCR a", "GET a"].iter().enumerate() {
+        world.submit(line, token as u64);
+        world.input(Input::Tick);
+    }
+    assert_eq!(world.asked_of(3), ["GET {a}1", "INCR a", "GET a"]);
+    assert!(world.are_answered(0..1) && world.answers.len() == 1);
+    world.view.0 = 9;
+    world.follows.insert(3, 2);
+    world.run_for(1500);
+    let error = world.answers[&1].as_ref().unwrap_err();
+    assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
+    assert!(world.are_answered(2..3), "a read is sent again");
+    assert_eq!(world.asked_of(2), ["GET {a}1", "GET a"]);
+}

@@ -29,6 +29,8 @@ pub(crate) struct World {
     /// What all nodes say of the slots, and what some say instead.
     pub(crate) view: View,
     pub(crate) views: BTreeMap<u16, View>,
+    /// Replicas, and whom they follow.
+    pub(crate) follows: BTreeMap<u16, u16>,
     /// Nodes that refuse connections.
     pub(crate) dead: BTreeSet<u16>,
     /// Every dial.
@@ -53,6 +55,7 @@ impl World {
             todo: VecDeque::new(),
             view: (7, vec![(0, 8191, 1), (8192, 16383, 2)]),
             views: BTreeMap::new(),
+            follows: BTreeMap::new(),
             dead: BTreeSet::new(),
             dials: Vec::new(),
             changes: Vec::new(),
@@ -117,7 +120,7 @@ impl World {
             let frame = Frame::from_scanned(Bytes::from(read.split_to(len)));
             let line = frame.decode::<Vec<String>>().unwrap().join(" ");
             let view = self.views.get(&port).unwrap_or(&self.view);
-            replies += &usual(port, &line, view).unwrap_or_else(|| {
+            replies += &usual(port, &line, view, &self.follows).unwrap_or_else(|| {
                 self.asked.push((port, line.clone()));
                 (self.answer)(port, &line)
             });
@@ -189,15 +192,23 @@ pub(crate) fn command(line: &str) -> Command {
 }
 
 /// What every node answers to a handshake and to questions.
-fn usual(port: u16, line: &str, (epoch, slots): &View) -> Option<String> {
+fn usual(
+    port: u16,
+    line: &str,
+    (epoch, slots): &View,
+    follows: &BTreeMap<u16, u16>,
+) -> Option<String> {
     let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
-    let range = |(first, last, port): &(u16, u16, u16)| {
+    let member = |port: u16| {
         let id = port.to_string().repeat(40);
-        format!(
-            "*3\r\n:{first}\r\n:{last}\r\n*3\r\n$1\r\nh\r\n:{port}\r\n${}\r\n{id}\r\n",
-            id.len()
-        )
+        format!("*3\r\n$1\r\nh\r\n:{port}\r\n${}\r\n{id}\r\n", id.len())
     };
+    let range = |(first, last, primary): &(u16, u16, u16)| {
+        let replicas = follows.iter().filter(|(_, its)| *its == primary).map(|(port, _)| *port);
+        let members: Vec<_> = std::iter::once(*primary).chain(replicas).map(member).collect();
+        format!("*{}\r\n:{first}\r\n:{last}\r\n{}", members.len() + 2, members.concat())
+    };
+    let role = if follows.contains_key(&port) { "slave" } else { "master" };
     Some(match line {
         _ if line.starts_with("HELLO 3") => "%1\r\n+proto\r\n:3\r\n".into(),
         "CLUSTER SLOTS" => {
@@ -205,8 +216,8 @@ fn usual(port: u16, line: &str, (epoch, slots): &View) -> Option<String> {
         }
         "CLUSTER INFO" => bulk(&format!("cluster_state:ok\r\ncluster_current_epoch:{epoch}\r\n")),
         "INFO server" => bulk(&format!("run_id:{port}\r\nredis_version:7.0.0\r\n")),
-        "INFO replication" => bulk("role:master\r\nmaster_replid:history\r\n"),
-        "ROLE" => "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".into(),
+        "INFO replication" => bulk(&format!("role:{role}\r\nmaster_replid:history\r\n")),
+        "ROLE" => format!("*3\r\n{}:0\r\n*0\r\n", bulk(role)),
         "CLIENT ID" => ":7\r\n".into(),
         "PING" => "+PONG\r\n".into(),
         _ if line.starts_with("CLIENT SETINFO") => "+OK\r\n".into(),

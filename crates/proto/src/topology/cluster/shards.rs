@@ -74,6 +74,7 @@ impl Shards {
             self.put(*node, owner.primary, owner.replicas, &mut changes);
         }
         self.slots.replace(slots);
+        self.merge(now, &matched, &mut changes);
         self.list.retain(|shard| {
             let is_kept = matched.contains(&shard.node)
                 || shard.node == NodeId::default()
@@ -85,6 +86,24 @@ impl Shards {
         });
         self.rehome(&mut changes);
         changes
+    }
+
+    /// A shard whose primary follows another's now is where that is: what its old server holds unanswered is judged as after any failover. It goes when nothing
+    /// was sent on to it for a while.
+    fn merge(&mut self, now: Time, matched: &[NodeId], changes: &mut Changes) {
+        let leaders: Vec<_> = self.list.iter().filter(|s| matched.contains(&s.node)).collect();
+        let followed = |shard: &Shard| {
+            let follows = |s: &&&Shard| s.replicas.iter().any(|r| is_same(r, &shard.primary));
+            leaders.iter().find(follows).map(|leader| (shard.node, leader.primary.clone()))
+        };
+        let rest = self.list.iter().filter(|shard| !matched.contains(&shard.node));
+        let merged: Vec<_> = rest.filter_map(followed).collect();
+        for (node, primary) in merged {
+            self.put(node, primary, Vec::new(), changes);
+            if let Some(shard) = self.list.iter_mut().find(|shard| shard.node == node) {
+                shard.used = now;
+            }
+        }
     }
 
     /// The shard that this is the continuation of: the one with the same primary, or one whose replica leads now while its own primary leads nothing.
@@ -102,8 +121,8 @@ impl Shards {
             let follows = owner.replicas.iter().any(|replica| is_same(replica, &shard.primary));
             was_replica || follows
         };
-        let mut heirs = self.list.iter().filter(promoted).filter(is_free);
-        heirs.find(lost_its_primary).map(|shard| shard.node)
+        let heirs = self.list.iter().filter(promoted).filter(is_free).filter(lost_its_primary);
+        heirs.max_by_key(|shard| self.slots.has_any(shard.node)).map(|shard| shard.node)
     }
 
     fn put(&mut self, node: NodeId, primary: Member, replicas: Vec<Member>, changes: &mut Changes) {
