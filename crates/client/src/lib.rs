@@ -64,6 +64,7 @@ mod tls;
 #[cfg(feature = "tls")]
 mod tls_error;
 mod transaction;
+mod turns;
 mod typed;
 mod url;
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redial_commands::ToArg;
@@ -14,6 +14,7 @@ use crate::client::Handle;
 use crate::driver::slots::{Batch, Reply, Token};
 use crate::encoded::{Commands, Sealed};
 use crate::error::Error;
+use crate::turns::poll_turn;
 
 /// Commands that are written together and answered together. Not a transaction: others' commands may run in between, and each command
 /// succeeds or fails for itself.
@@ -219,6 +220,10 @@ impl Future for PipelineRequest {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if matches!(this.state, State::New(..)) {
+            // All of them may be refused at once.
+            ready!(poll_turn(cx));
+        }
         let token = match std::mem::replace(&mut this.state, State::Done) {
             State::New(commands, options) => this.submit(&commands, &options),
             State::Waiting(token) => token,

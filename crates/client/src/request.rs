@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redial_commands::{Draft, ToArg};
@@ -18,6 +18,7 @@ use crate::encoded::Commands;
 use crate::error::Error;
 use crate::once::Once;
 use crate::spread::Scattered;
+use crate::turns::poll_turn;
 
 /// A command being built; `.await` sends it. Nothing is sent before the first poll.
 ///
@@ -224,15 +225,14 @@ impl<R> Request<R> {
                 Poll::Ready(reply)
             }
             State::New(command, options) => {
-                let submitted = mailbox.submit(command, options, cx.waker());
-                let next = match &submitted {
-                    Ok((token, id)) => State::Waiting(*token, *id),
-                    Err(_) => State::Done,
+                let next = match mailbox.submit(command, options, cx.waker()) {
+                    Ok((token, id)) => State::Waiting(token, id),
+                    Err(error) => State::Refused(error),
                 };
                 if let State::New(command, _) = std::mem::replace(&mut self.state, next) {
                     buffers::keep(command.into_buffer());
                 }
-                submitted.map_or_else(|error| Poll::Ready(Err(error)), |_| Poll::Pending)
+                self.poll_refused(cx)
             }
             State::Scattered(_) => {
                 let State::Scattered(scattered) = &mut self.state else { return Poll::Pending };
@@ -253,16 +253,24 @@ impl<R> Request<R> {
                         self.state = State::Waiting(token, id);
                         Poll::Pending
                     }
-                    Err(error) => Poll::Ready(Err(error)),
+                    Err(error) => {
+                        self.state = State::Refused(error);
+                        self.poll_refused(cx)
+                    }
                 }
             }
-            State::Refused(error) => {
-                let error = error.clone();
-                self.state = State::Done;
-                Poll::Ready(Err(error))
-            }
+            State::Refused(_) => self.poll_refused(cx),
             State::Done => Poll::Pending,
         }
+    }
+
+    /// Gives the error of what was not even accepted.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        let State::Refused(error) = &self.state else { return Poll::Pending };
+        ready!(poll_turn(cx));
+        let error = error.clone();
+        self.state = State::Done;
+        Poll::Ready(Err(error))
     }
 }
 

@@ -60,6 +60,12 @@ impl Error {
         Self::new(ErrorKind::InvalidRequest, Delivery::NotSent, text)
     }
 
+    /// Nothing is taken any more.
+    pub(crate) fn ended() -> Self {
+        let text = "the client was ended; `reconnect()` starts it again";
+        Self::new(ErrorKind::Closed, Delivery::NotSent, text)
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

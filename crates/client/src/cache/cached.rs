@@ -17,6 +17,7 @@ use crate::client::Handle;
 use crate::driver::slots::Reply;
 use crate::error::Error;
 use crate::request::Request;
+use crate::turns;
 
 /// A read that is answered from memory where that is possible; `.await` it.
 #[must_use = "a command does nothing unless it is awaited"]
@@ -59,6 +60,7 @@ impl<R> Cached<R> {
             match found {
                 Found::Here(frame) => {
                     buffers::keep(self.command.into_buffer());
+                    turns::turn().await;
                     return Ok(frame);
                 }
                 Found::NotCacheable => {

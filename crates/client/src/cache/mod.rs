@@ -21,6 +21,7 @@ use self::store::{Limits, Store};
 use crate::client::Handle;
 use crate::error::Error;
 use crate::pubsub::Ask;
+use crate::turns;
 
 /// A cache that is being opened by [`Client::cache`](crate::Client::cache); `.await` it.
 #[must_use = "nothing is opened unless this is awaited"]
@@ -60,6 +61,7 @@ impl IntoFuture for OpenCache {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            turns::turn().await;
             let ask = Ask::default();
             ask.open();
             let store = Arc::new(Store::new(self.limits, ask.clone()));

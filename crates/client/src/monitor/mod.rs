@@ -17,6 +17,7 @@ use crate::client::Handle;
 use crate::error::Error;
 use crate::pubsub::inbox::{Inbox, Limits};
 use crate::pubsub::{Ask, Feed, Received, Refused};
+use crate::turns;
 
 /// What a line costs besides its bytes.
 const OVERHEAD: usize = 128;
@@ -47,6 +48,7 @@ impl IntoFuture for OpenMonitor {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            turns::turn().await;
             let (inbox, ask) = (Inbox::new(self.limits), Ask::default());
             inbox.add_topic(false);
             ask.open();

@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::subscription::{Message, Refused};
+use crate::turns::poll_turn;
 
 /// What a stream gives. Every case is to be handled, so that nobody takes a gap for silence.
 #[derive(Debug)]
@@ -202,6 +203,7 @@ impl<M> Inbox<M> {
 
     /// The next thing to tell the reader; `None` when nothing can come.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Received<M>>> {
+        ready!(poll_turn(cx));
         let mut state = self.lock();
         if let Some(next) = state.next() {
             return Poll::Ready(Some(next));

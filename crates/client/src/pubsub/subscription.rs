@@ -16,6 +16,7 @@ use super::inbox::{Inbox, Limits, Received};
 use super::registry::Listener;
 use crate::client::Handle;
 use crate::error::Error;
+use crate::turns;
 
 /// A published message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +166,7 @@ impl Subscription {
     }
 
     async fn add(&mut self, kind: SubscriptionKind, channels: Vec<Bytes>) -> Result<(), Error> {
+        turns::turn().await;
         let ask = Ask::default();
         let Self { handle, inbox, topics } = self;
         // Under one lock, so that core and registry agree on who listens.

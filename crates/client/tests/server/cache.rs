@@ -27,7 +27,6 @@ async fn until(cache: &Cache, old: Option<&str>, new: Option<&str>) {
                 return;
             }
             assert_eq!(value.as_deref(), old);
-            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), read).await.unwrap();

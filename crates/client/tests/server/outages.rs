@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use redial::prelude::*;
 use redial::{Client, Delivery, ErrorKind, EventKind, State};
 
 use crate::process::Server;
@@ -119,4 +120,50 @@ async fn all_futures_settle_when_the_runtime_goes_before_them() {
     let error = client.cmd("PING").run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     server.signal("-CONT");
+}
+
+/// On a runtime with one thread, who never waits keeps everybody from running.
+#[tokio::test]
+async fn who_asks_again_as_soon_as_it_is_refused_leaves_others_their_turn() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    let disconnected = || {
+        client.disconnect();
+        let client = client.clone();
+        tokio::spawn(async move { client.reconnect() })
+    };
+    let all = async {
+        disconnected();
+        while client.get::<Option<String>>("k").await.is_err() {}
+        disconnected();
+        while client.set("k", "v").once("id").await.is_err() {}
+        disconnected();
+        let mut pipeline = client.pipeline();
+        while {
+            pipeline.incr("n").queue();
+            pipeline.send().await[0].is_err()
+        } {}
+        disconnected();
+        while {
+            let mut transaction = client.transaction();
+            transaction.incr("n").queue();
+            transaction.exec::<(i64,)>().await.is_err()
+        } {}
+        disconnected();
+        while client.subscribe("news").await.is_err() {}
+        disconnected();
+        while client.psubscribe("n*").await.is_err() {}
+        disconnected();
+        while client.cache().await.is_err() {}
+        disconnected();
+        while client.monitor().await.is_err() {}
+        disconnected();
+        while client.consumer_group::<Vec<(String, String)>>("s", "g", "c").await.is_err() {}
+        disconnected();
+        while client.scan_all::<String>().next().await.unwrap().is_err() {}
+        disconnected();
+        let script = redial::Script::new("return 1");
+        while client.script::<i64>(&script).await.is_err() {}
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
 }

@@ -199,8 +199,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     fn open_at(&mut self, purpose: Purpose, node: NodeId) -> Result<OpenedId, Error> {
         if self.quitting || self.links.first().is_none_or(Link::has_ended) {
-            let text = "the client was ended; call `connect()` to start it again";
-            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+            return Err(Error::ended());
         }
         let at = self.add_link(purpose, node);
         let link = self.links.get_mut(at);
@@ -321,7 +320,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         on: Option<OpenedId>,
     ) -> Result<RequestId, Error> {
         if self.quitting {
-            let text = "the client is ending (`quit`); call `connect()` to start it again";
+            let text = "the client is ending (`quit`); once it has, `reconnect()` starts it again";
             return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
         }
         if let Some(on) = on
@@ -340,8 +339,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     fn submit_blocking(&mut self, entry: Entry<T>, command: &Command) -> Result<RequestId, Error> {
         if self.quitting || self.links.first().is_none_or(Link::has_ended) {
-            let text = "the client was ended; call `connect()` to start it again";
-            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+            return Err(Error::ended());
         }
         if self.config.max_blocking_connections == 0 {
             return Err(Error::invalid(

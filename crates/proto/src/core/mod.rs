@@ -189,8 +189,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         wanted: bool,
     ) -> Result<(), Error> {
         if wanted && (self.quitting || self.links.first().is_none_or(Link::has_ended)) {
-            let text = "the client was ended; call `connect()` to start it again";
-            return Err(Error::new(ErrorKind::Closed, Delivery::NotSent, text));
+            return Err(Error::ended());
         }
         let node = self.node_of_channel(kind, channel);
         if !wanted && self.topology.is_partitioned() {

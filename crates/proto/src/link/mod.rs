@@ -403,8 +403,7 @@ impl<T: Copy + Default> Link<T> {
     fn admit(&self, cx: &Context<'_, T>, bytes: usize) -> Result<(), Error> {
         let refuse = |kind, text: String| Err(Error::new(kind, Delivery::NotSent, text));
         if self.mode == Mode::Ended {
-            let text = "the client was ended; call `connect()` to start it again".to_owned();
-            return refuse(ErrorKind::Closed, text);
+            return Err(Error::ended());
         }
         // Nobody can tell when a link that was just opened is ready, so what is meant for it waits.
         let is_opening = matches!(self.purpose, Purpose::Dedicated | Purpose::Durable)
