@@ -225,14 +225,14 @@ impl<R> Request<R> {
                 Poll::Ready(reply)
             }
             State::New(command, options) => {
-                let next = match mailbox.submit(command, options, cx.waker()) {
-                    Ok((token, id)) => State::Waiting(token, id),
-                    Err(error) => State::Refused(error),
+                let (next, is_refused) = match mailbox.submit(command, options, cx.waker()) {
+                    Ok((token, id)) => (State::Waiting(token, id), false),
+                    Err(error) => (State::Refused(error), true),
                 };
                 if let State::New(command, _) = std::mem::replace(&mut self.state, next) {
                     buffers::keep(command.into_buffer());
                 }
-                self.poll_refused(cx)
+                if is_refused { self.poll_refused(cx) } else { Poll::Pending }
             }
             State::Scattered(_) => {
                 let State::Scattered(scattered) = &mut self.state else { return Poll::Pending };
@@ -265,6 +265,7 @@ impl<R> Request<R> {
     }
 
     /// Gives the error of what was not even accepted.
+    #[cold]
     fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
         let State::Refused(error) = &self.state else { return Poll::Pending };
         ready!(poll_turn(cx));
