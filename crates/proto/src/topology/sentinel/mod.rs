@@ -135,7 +135,7 @@ impl Sentinel {
         self.is_connected = true;
         for seed in self.seeds.clone() {
             let node = self.informants.at(&seed);
-            self.words.add(seed, node, None);
+            self.words.add_seed(seed, node);
         }
         self.turn = 0;
         self.next_word = now;
@@ -275,10 +275,16 @@ impl Sentinel {
             },
             (About::Address, Err(text)) => self.on_failed(now, node, text.to_owned()),
             (About::Sentinels, Ok(frame)) => {
-                for listed in answers::parse_list(frame) {
+                let others = answers::parse_list(frame);
+                let knows_others = !others.is_empty();
+                for listed in others {
                     let its = self.informants.at(&listed.endpoint);
                     let id = Some(listed.id).filter(|id| !id.is_empty());
-                    self.words.add(listed.endpoint, its, id);
+                    self.words.on_listed(now, listed.endpoint, its, id);
+                }
+                if knows_others {
+                    let gone = self.words.forget_gone(now);
+                    self.forget(&gone);
                 }
                 self.listen();
             }
@@ -331,7 +337,7 @@ impl Sentinel {
         }
     }
 
-    /// These are Sentinels under other addresses: their links would be taken for links to servers, and be given servers' passwords.
+    /// These are no Sentinels any more, or not under these addresses: their links would be taken for links to servers, and be given servers' passwords.
     fn forget(&mut self, nodes: &[NodeId]) {
         if nodes.is_empty() {
             return;

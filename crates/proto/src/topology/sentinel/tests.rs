@@ -156,7 +156,7 @@ fn after_an_end_by_hand_it_is_listened_to_again() {
 fn an_error_names_every_sentinel_also_those_that_have_not_answered() {
     let mut words = Words::default();
     for n in 1..12 {
-        words.add(endpoint(&format!("s{n}")), NodeId(n), None);
+        words.add_seed(endpoint(&format!("s{n}")), NodeId(n));
     }
     words.get(NodeId(2)).unwrap().said = Said::Failed("refused".to_owned());
     let text = words.why_none("main");
@@ -190,4 +190,38 @@ fn who_was_asked_in_trouble_is_kept_for_a_while_after_it() {
     assert!(world.sentinel.poll_timeout() <= world.now);
     world.signal(Signal::Tick);
     assert!(world.forgotten.len() > before);
+}
+
+#[test]
+fn sentinels_that_the_others_have_forgotten_are_forgotten() {
+    let mut world = World::new();
+    let list = |world: &mut World, hosts: &[&str]| {
+        let Some((node, question, _)) = world.next(|line| line.starts_with("SENTINEL SENTINELS"))
+        else {
+            panic!("nobody is asked who there is")
+        };
+        let entry = |host: &&str| {
+            let fields = ["ip", host, "port", "1", "runid", host];
+            format!("*6\r\n{}", fields.map(bulk).concat())
+        };
+        let entries: String = hosts.iter().map(entry).collect();
+        let answer = frame(format!("*{}\r\n{entries}", hosts.len()));
+        world.signal(Signal::Answered(node, question, Ok(&answer)));
+    };
+    let refresh = |world: &mut World, hosts: &[&str]| {
+        world.asked.clear();
+        world.now = world.now + REFRESH_EVERY * 2;
+        world.signal(Signal::Tick);
+        list(world, hosts);
+    };
+    let known = |world: &World| world.sentinel.words.list.len();
+    refresh(&mut world, &["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(known(&world), 5);
+    for _ in 0..10 {
+        // Of one that was reset itself nothing follows.
+        refresh(&mut world, &[]);
+    }
+    assert_eq!(known(&world), 5);
+    refresh(&mut world, &["10.0.0.2"]);
+    assert_eq!(known(&world), 4);
 }

@@ -19,6 +19,10 @@ const COUNTS_FOR: Duration = Duration::from_secs(15);
 /// others hear of it every two.
 const BEHIND_FOR: Duration = Duration::from_secs(10);
 
+/// A Sentinel that was learned of, and that neither answers nor is listed by others any more, is forgotten after this long. Sentinels themselves never forget one but
+/// by SENTINEL RESET, after which they need some seconds to find each other again.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
 /// A Sentinel.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -29,6 +33,18 @@ pub(super) struct Known {
     pub(super) said: Said,
     /// Of its last answer to `SENTINEL MASTER`.
     pub(super) epoch: u64,
+    /// When it was last listed or answered; never passes for one that is configured.
+    seen: Time,
+}
+
+impl Known {
+    fn is_configured(&self) -> bool {
+        self.seen == Time::NEVER
+    }
+
+    fn has_answered(&self, now: Time) -> bool {
+        matches!(&self.said, Said::Named(_, at) if now.since(*at) < COUNTS_FOR)
+    }
 }
 
 /// What it said last.
@@ -74,11 +90,46 @@ impl Words {
         }
     }
 
-    pub(super) fn add(&mut self, endpoint: Endpoint, node: NodeId, id: Option<String>) {
-        let is_it = |known: &Known| known.endpoint == endpoint || (id.is_some() && known.id == id);
-        if !self.list.iter().any(is_it) {
-            self.list.push(Known { endpoint, node, id, said: Said::Nothing, epoch: 0 });
+    /// This one is configured.
+    pub(super) fn add_seed(&mut self, endpoint: Endpoint, node: NodeId) {
+        match self.list.iter_mut().find(|known| known.endpoint == endpoint) {
+            Some(known) => known.seen = Time::NEVER,
+            None => self.push(Time::NEVER, endpoint, node, None),
         }
+    }
+
+    fn push(&mut self, seen: Time, endpoint: Endpoint, node: NodeId, id: Option<String>) {
+        self.list.push(Known { endpoint, node, id, said: Said::Nothing, epoch: 0, seen });
+    }
+
+    /// Another has told of this one.
+    pub(super) fn on_listed(
+        &mut self,
+        now: Time,
+        endpoint: Endpoint,
+        node: NodeId,
+        id: Option<String>,
+    ) {
+        if let Some(known) = self.list.iter_mut().find(|known| known.endpoint == endpoint) {
+            known.seen = known.seen.max(now);
+            return;
+        }
+        match self.list.iter_mut().find(|known| id.is_some() && known.id == id) {
+            Some(known) if known.is_configured() || known.has_answered(now) => {
+                known.seen = known.seen.max(now);
+            }
+            // It may have moved; whichever address is its, it will say who it is there.
+            _ => self.push(now, endpoint, node, id),
+        }
+    }
+
+    /// Somebody has told of the others, and not of these for long; gives their nodes.
+    pub(super) fn forget_gone(&mut self, now: Time) -> Vec<NodeId> {
+        let is_gone = |known: &Known| now.since(known.seen) >= KEPT_FOR;
+        let gone = self.list.iter().filter(|known| is_gone(known)).map(|known| known.node);
+        let gone = gone.collect();
+        self.list.retain(|known| !is_gone(known));
+        gone
     }
 
     /// A Sentinel has told who it is. Gives the others of that name, which are the same one and not known any more.
@@ -97,6 +148,7 @@ impl Words {
     pub(super) fn on_named(&mut self, now: Time, node: NodeId, endpoint: Endpoint) -> bool {
         let Some(known) = self.get(node) else { return false };
         known.said = Said::Named(endpoint.clone(), now);
+        known.seen = known.seen.max(now);
         let epoch = known.epoch;
         let by_majority = self.is_named_by_most(now, &endpoint);
         let Some(primary) = &mut self.primary else {
@@ -175,7 +227,7 @@ mod tests {
     fn three() -> Words {
         let mut words = Words::default();
         for n in 1..4 {
-            words.add(endpoint(&format!("s{n}")), NodeId(n), None);
+            words.add_seed(endpoint(&format!("s{n}")), NodeId(n));
         }
         words
     }
@@ -235,10 +287,40 @@ mod tests {
     fn a_sentinel_under_two_addresses_is_one() {
         let mut words = three();
         words.on_id(NodeId(1), "id".to_owned());
-        words.add(endpoint("10.0.0.1"), NodeId(7), Some("id".to_owned()));
+        words.on_listed(at(0), endpoint("10.0.0.1"), NodeId(7), Some("id".to_owned()));
         assert_eq!(words.list.len(), 3);
-        words.add(endpoint("10.0.0.2"), NodeId(8), Some("other".to_owned()));
+        words.on_listed(at(0), endpoint("10.0.0.2"), NodeId(8), Some("other".to_owned()));
         words.on_id(NodeId(2), "other".to_owned());
+        assert_eq!(words.list.len(), 3);
+    }
+
+    #[test]
+    fn a_sentinel_that_was_moved_is_found_where_it_is_now() {
+        let mut words = three();
+        let listed = |words: &mut Words, ms, host, node| {
+            words.on_listed(at(ms), endpoint(host), NodeId(node), Some("id".to_owned()));
+        };
+        listed(&mut words, 0, "10.0.0.1", 7);
+        named(&mut words, 1000, 7, 1, "a");
+        listed(&mut words, 2000, "10.0.0.2", 8);
+        assert_eq!(words.list.len(), 4, "it answers at its old address");
+        listed(&mut words, 20_000, "10.0.0.2", 8);
+        assert_eq!(words.list.len(), 5);
+        assert_eq!(words.on_id(NodeId(8), "id".to_owned()), [NodeId(7)]);
+    }
+
+    #[test]
+    fn sentinels_that_nobody_knows_any_more_are_forgotten_and_those_of_the_configuration_are_not() {
+        let mut words = three();
+        words.on_listed(at(0), endpoint("s1"), NodeId(1), None);
+        for (node, host) in [(7, "10.0.0.1"), (8, "10.0.0.2"), (9, "10.0.0.3")] {
+            words.on_listed(at(0), endpoint(host), NodeId(node), Some(host.to_owned()));
+        }
+        words.on_listed(at(50_000), endpoint("10.0.0.1"), NodeId(7), None);
+        named(&mut words, 50_000, 8, 1, "a");
+        assert!(words.forget_gone(at(59_999)).is_empty());
+        assert_eq!(words.forget_gone(at(60_000)), [NodeId(9)]);
+        assert_eq!(words.forget_gone(at(200_000)), [NodeId(7), NodeId(8)]);
         assert_eq!(words.list.len(), 3);
     }
 }
