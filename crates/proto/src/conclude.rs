@@ -132,7 +132,7 @@ fn redirect(is_once: bool, message: &str) -> Option<Redirect> {
     let mut words = message.split_ascii_whitespace();
     let slot = words.next()?.parse().ok().filter(|slot| *slot < SLOTS)?;
     let (host, port) = words.next()?.rsplit_once(':')?;
-    let host = if host == "?" { "" } else { host.trim_matches(['[', ']']) };
+    let host = host.trim_matches(['[', ']']);
     let port = port.parse().ok().filter(|port| *port > 0)?;
     Some(Redirect { slot, host: host.to_owned(), port, is_once })
 }
@@ -236,7 +236,7 @@ mod tests {
         for (line, expected) in [
             ("-MOVED 7 h:1", to("h", 1)),
             ("-MOVED 7 :1", to("", 1)),
-            ("-MOVED 7 ?:1", to("", 1)),
+            ("-MOVED 7 ?:1", to("?", 1)),
             ("-MOVED 7 [::1]:1", to("::1", 1)),
             ("-MOVED 7 ::1:1", to("::1", 1)),
             ("-MOVED 7 h:0", OnReply::Answer),

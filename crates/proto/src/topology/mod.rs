@@ -4,6 +4,7 @@
 //! [`Order`]: the core alone calls it, and carries its questions over ordinary links.
 
 mod cluster;
+mod fields;
 mod informants;
 mod readers;
 mod sentinel;
@@ -58,7 +59,7 @@ pub(crate) struct Question(pub(crate) u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redirect {
     pub(crate) slot: u16,
-    /// An empty host means that of the server that says so.
+    /// An empty host means that of the server that says so, and `?` one that has no name where names are announced.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// This once, and with ASKING in front.

@@ -178,3 +178,18 @@ fn what_a_primary_holds_that_follows_another_now_is_concluded() {
     assert!(world.are_answered(2..3), "a read is sent again");
     assert_eq!(world.asked_of(2), ["GET {a}1", "GET a"]);
 }
+
+/// Where names are announced, one that has none is `?`, and may be on any host.
+#[test]
+fn a_redirect_to_a_node_without_a_name_has_the_nodes_asked_where_that_is() {
+    let mut world = World::new(|port, line| match port {
+        2 => "-MOVED 15495 ?:2\r\n".into(),
+        _ => ok(port, line),
+    });
+    world.view = (8, vec![(0, 8191, 1), (8192, 16383, 3)]);
+    world.submit("INCR a", 0);
+    world.input(Input::Tick);
+    world.run_for(300);
+    assert!(world.are_answered(0..1));
+    assert_eq!(world.asked_of(3), ["INCR a"]);
+}

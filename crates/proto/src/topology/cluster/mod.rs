@@ -414,6 +414,11 @@ impl Topology for Cluster {
 
     fn redirect(&mut self, now: Time, rng: &mut Rng, from: NodeId, to: &Redirect) -> NodeId {
         let had = self.shards.slots.get(to.slot);
+        if to.host == view::NAMELESS {
+            // Which host that is, a view says.
+            self.refresh_soon(now, rng);
+            return had.unwrap_or(from);
+        }
         let place = match self.endpoint(from) {
             Some(speaker) => view::place(&to.host, to.port, speaker),
             // A node that was given up still says where things are, but not any more where it is itself.

@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use redial_resp::{Element, Frame, Value};
 
 use crate::config::Endpoint;
+use crate::topology::fields::{field, text};
+
+/// The host of a node without a name, where names are announced.
+pub(super) const NAMELESS: &str = "?";
 
 /// How many slots there are.
 const SLOTS: usize = 16_384;
@@ -81,24 +85,24 @@ fn slot(element: &Element<'_>) -> Option<u16> {
     }
 }
 
-fn text(element: &Element<'_>) -> String {
-    element.text().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
-}
-
-/// `[address, port, id, …]`; the address is empty, null or `?` where the node does not know it.
+/// `[address, port, id, metadata]`; the address is empty or null where that of who was asked is meant, and `?` where names are announced and it has none: then the metadata
+/// may have its address (<https://redis.io/docs/latest/commands/cluster-slots/>).
 fn parse_member(element: &Element<'_>, asked: &Endpoint) -> Option<Member> {
     let mut fields = element.elements()?;
-    let host = text(&fields.next()?);
+    let mut host = text(&fields.next()?).unwrap_or_default();
     let Value::Integer(port) = fields.next()?.value() else { return None };
-    let id = fields.next().map(|id| text(&id)).unwrap_or_default();
+    let id = fields.next().and_then(|id| text(&id)).unwrap_or_default();
     let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+    if host == NAMELESS {
+        host = fields.next().and_then(|metadata| field(&metadata, "ip")).unwrap_or_default();
+    }
     Some(Member { id, endpoint: place(&host, port, asked) })
 }
 
 /// Where a server means by this, said by whoever is at `speaker`.
 pub(super) fn place(host: &str, port: u16, speaker: &Endpoint) -> Endpoint {
     let host = match (host, speaker) {
-        ("" | "?", Endpoint::Tcp { host, .. }) => host.clone(),
+        ("", Endpoint::Tcp { host, .. }) => host.clone(),
         _ => host.to_owned(),
     };
     Endpoint::Tcp { host, port }
@@ -148,6 +152,20 @@ mod tests {
         assert_eq!(owners[0].primary.endpoint.to_string(), "h:7000", "its own address is unknown");
         assert_eq!(owners[0].replicas[0].endpoint.to_string(), "10.0.0.2:7003");
         assert_eq!(owners[1].primary.id, "b");
+    }
+
+    #[test]
+    fn a_node_without_a_name_is_at_its_address() {
+        let member = |metadata: &str| {
+            let text =
+                format!("*1\r\n*3\r\n:0\r\n:3\r\n*4\r\n$1\r\n?\r\n:7\r\n$1\r\na\r\n{metadata}");
+            parse_slots(&frame(&text), &asked()).unwrap()[0].primary.endpoint.to_string()
+        };
+        for kind in ["%1", "*2"] {
+            assert_eq!(member(&format!("{kind}\r\n$2\r\nip\r\n$8\r\n10.0.0.2\r\n")), "10.0.0.2:7");
+            assert_eq!(member(&format!("{kind}\r\n$2\r\nip\r\n$0\r\n\r\n")), "h:7", "its own");
+        }
+        assert_eq!(member("*0\r\n"), "h:7");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use ::core::net::IpAddr;
 
-use redial_resp::{Element, Frame};
+use redial_resp::Frame;
 
 use crate::config::Endpoint;
+use crate::topology::fields::{field, text};
 
 /// An instance as Sentinels list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +15,6 @@ pub(super) struct Listed {
     pub(super) id: String,
     /// That Sentinel does not reach it.
     pub(super) is_down: bool,
-}
-
-fn text(element: &Element<'_>) -> Option<String> {
-    element.text().map(|text| String::from_utf8_lossy(text).into_owned())
 }
 
 fn endpoint(host: String, port: &str) -> Option<Endpoint> {
@@ -49,17 +46,6 @@ pub(super) fn parse_address(frame: &Frame, service: &str) -> Result<Endpoint, St
     named
         .and_then(|(host, port)| endpoint(text(&host)?, &text(&port)?))
         .ok_or_else(|| "it answers SENTINEL GET-MASTER-ADDR-BY-NAME with what is no address".into())
-}
-
-/// The value of a field in a list of names and values.
-fn field(entry: &Element<'_>, name: &str) -> Option<String> {
-    let mut fields = entry.elements()?;
-    while let (Some(key), Some(value)) = (fields.next(), fields.next()) {
-        if key.text() == Some(name.as_bytes()) {
-            return text(&value);
-        }
-    }
-    None
 }
 
 /// `config-epoch` of `SENTINEL MASTER`: which election the Sentinel's word is from.
