@@ -179,6 +179,29 @@ fn what_a_primary_holds_that_follows_another_now_is_concluded() {
     assert_eq!(world.asked_of(2), ["GET {a}1", "GET a"]);
 }
 
+/// The same where redirects told of the other first, so that a view finds both where it expects them.
+#[test]
+fn what_a_node_holds_whose_slots_another_has_by_now_is_concluded() {
+    let mut world = World::new(|port, line| match (port, line) {
+        (2, "GET a") => "-MOVED 15495 h:3\r\n".into(),
+        (2, "INCR c9" | "GET c9") => String::new(),
+        _ => ok(port, line),
+    });
+    world.view = (9, vec![(0, 8191, 1), (8192, 16383, 3)]);
+    for (token, line) in ["GET a", "INCR c9", "GET c9"].iter().enumerate() {
+        world.submit(line, token as u64);
+    }
+    world.input(Input::Tick);
+    world.follows.insert(2, 3);
+    world.run_for(300);
+    assert!(world.are_answered(0..1) && world.answers.len() == 1, "it may still answer");
+    world.run_for(1200);
+    let error = world.answers[&1].as_ref().unwrap_err();
+    assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
+    assert!(world.are_answered(2..3));
+    assert_eq!(world.asked_of(3), ["GET a", "GET c9"]);
+}
+
 /// Where names are announced, one that has none is `?`, and may be on any host.
 #[test]
 fn a_redirect_to_a_node_without_a_name_has_the_nodes_asked_where_that_is() {

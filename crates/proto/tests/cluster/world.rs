@@ -20,7 +20,8 @@ pub(crate) struct World {
     pub(crate) core: Core<u64>,
     pub(crate) now: u64,
     sockets: BTreeMap<ConnId, (u16, BytesMut)>,
-    /// What callers' commands are answered with, on which node.
+    held: BTreeSet<ConnId>,
+    /// What callers' commands are answered with, on which node; with nothing, the connection answers nothing any more.
     answer: Box<Answer>,
     /// Callers' commands, and where they came to.
     pub(crate) asked: Vec<(u16, String)>,
@@ -49,6 +50,7 @@ impl World {
             core: Core::new(config, RetryBudget::default(), 7),
             now: 1000 * MS,
             sockets: BTreeMap::new(),
+            held: BTreeSet::new(),
             answer: Box::new(answer),
             asked: Vec::new(),
             answers: BTreeMap::new(),
@@ -120,10 +122,16 @@ impl World {
             let frame = Frame::from_scanned(Bytes::from(read.split_to(len)));
             let line = frame.decode::<Vec<String>>().unwrap().join(" ");
             let view = self.views.get(&port).unwrap_or(&self.view);
-            replies += &usual(port, &line, view, &self.follows).unwrap_or_else(|| {
+            let reply = usual(port, &line, view, &self.follows).unwrap_or_else(|| {
                 self.asked.push((port, line.clone()));
                 (self.answer)(port, &line)
             });
+            if reply.is_empty() {
+                self.held.insert(conn);
+            }
+            if !self.held.contains(&conn) {
+                replies += &reply;
+            }
         }
         self.todo.push_back(Input::Read(conn, BytesMut::from(replies.as_bytes())));
     }

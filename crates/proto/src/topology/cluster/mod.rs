@@ -346,7 +346,9 @@ impl Cluster {
         (self.epoch, self.doubted) = (epoch, None);
         let informants = &mut self.informants;
         let version = self.shards.slots.version();
-        let changes = self.shards.apply(now, owners, || informants.new_node());
+        let is_troubled = |node| self.trouble.iter().any(|trouble| trouble.node == node);
+        let new_id = || informants.new_node();
+        let changes = self.shards.apply(now, owners, is_troubled, new_id);
         self.orders.extend(changes.led.into_iter().map(Order::Lead));
         self.trouble.retain(|trouble| !changes.gone.contains(&trouble.node));
         if self.shards.slots.version() != version {

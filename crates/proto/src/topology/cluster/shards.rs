@@ -53,11 +53,12 @@ impl Shards {
         self.list.iter().find(|shard| shard.node == node)
     }
 
-    /// Takes over what a node says of all; `new_id` numbers what is new.
+    /// Takes over what a node says of all; `is_troubled` says whether a shard's primary does not answer, `new_id` numbers what is new.
     pub(super) fn apply(
         &mut self,
         now: Time,
         owners: Vec<Owner>,
+        is_troubled: impl Fn(NodeId) -> bool,
         mut new_id: impl FnMut() -> NodeId,
     ) -> Changes {
         let mut changes = Changes::default();
@@ -73,8 +74,8 @@ impl Shards {
         for (owner, node) in owners.into_iter().zip(&matched) {
             self.put(*node, owner.primary, owner.replicas, &mut changes);
         }
+        self.merge(now, &matched, is_troubled, &mut changes);
         self.slots.replace(slots);
-        self.merge(now, &matched, &mut changes);
         self.list.retain(|shard| {
             let is_kept = matched.contains(&shard.node)
                 || shard.node == NodeId::default()
@@ -88,9 +89,15 @@ impl Shards {
         changes
     }
 
-    /// A shard whose primary follows another's now is where that is: what its old server holds unanswered is judged as after any failover. It goes when nothing
-    /// was sent on to it for a while.
-    fn merge(&mut self, now: Time, matched: &[NodeId], changes: &mut Changes) {
+    /// A shard whose primary follows another's now, and does not answer: what it holds is judged as after any failover, since the shard is where that other is. One that
+    /// answers has nothing to be moved for, but is kept for a while if it has just lost its slots: it may still be found not to answer.
+    fn merge(
+        &mut self,
+        now: Time,
+        matched: &[NodeId],
+        is_troubled: impl Fn(NodeId) -> bool,
+        changes: &mut Changes,
+    ) {
         let leaders: Vec<_> = self.list.iter().filter(|s| matched.contains(&s.node)).collect();
         let followed = |shard: &Shard| {
             let follows = |s: &&&Shard| s.replicas.iter().any(|r| is_same(r, &shard.primary));
@@ -99,8 +106,13 @@ impl Shards {
         let rest = self.list.iter().filter(|shard| !matched.contains(&shard.node));
         let merged: Vec<_> = rest.filter_map(followed).collect();
         for (node, primary) in merged {
-            self.put(node, primary, Vec::new(), changes);
-            if let Some(shard) = self.list.iter_mut().find(|shard| shard.node == node) {
+            let is_troubled = is_troubled(node);
+            if is_troubled {
+                self.put(node, primary, Vec::new(), changes);
+            }
+            let had_slots = self.slots.has_any(node);
+            let shard = self.list.iter_mut().find(|shard| shard.node == node);
+            if let Some(shard) = shard.filter(|_| is_troubled || had_slots) {
                 shard.used = now;
             }
         }
@@ -234,19 +246,29 @@ mod tests {
             owner("b", &["y"], &[(5001, 10000)]),
             owner("c", &["z"], &[(10001, 16383)]),
         ];
-        let changes = shards.apply(Time::default(), owners, || {
-            next += 1;
-            NodeId(next - 1)
-        });
+        let changes = shards.apply(
+            Time::default(),
+            owners,
+            |_| false,
+            || {
+                next += 1;
+                NodeId(next - 1)
+            },
+        );
         assert_eq!(changes.led, [NodeId(0), NodeId(1), NodeId(2)]);
         (shards, next)
     }
 
     fn apply(shards: &mut Shards, next: &mut u32, owners: Vec<Owner>) -> Changes {
-        shards.apply(Time::default(), owners, || {
-            *next += 1;
-            NodeId(*next - 1)
-        })
+        shards.apply(
+            Time::default(),
+            owners,
+            |_| false,
+            || {
+                *next += 1;
+                NodeId(*next - 1)
+            },
+        )
     }
 
     #[test]
