@@ -187,6 +187,8 @@ fn what_a_node_holds_whose_slots_another_has_by_now_is_concluded() {
         (2, "INCR c9" | "GET c9") => String::new(),
         _ => ok(port, line),
     });
+    // It is another's turn to be asked for a view.
+    world.run_for(35_000);
     world.view = (9, vec![(0, 8191, 1), (8192, 16383, 3)]);
     for (token, line) in ["GET a", "INCR c9", "GET c9"].iter().enumerate() {
         world.submit(line, token as u64);
