@@ -42,7 +42,7 @@ pub enum ErrorKind {
     NotDurable,
     /// The server sent what the protocol does not allow.
     Protocol,
-    /// The offline queue is full.
+    /// The offline queue is full, or that of what a cluster refuses to serve for now.
     QueueFull,
     /// The server kept refusing to run the command (NOREPLICAS, CLUSTERDOWN, …), or a script stopped half way.
     Rejected,

@@ -128,7 +128,7 @@ impl Default for Liveness {
     }
 }
 
-/// Bounds of what waits while no connection takes it.
+/// Bounds of what waits while no connection takes it; the same hold for what a cluster refuses to serve for now.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
     /// Commands. Default 200,000.

@@ -397,7 +397,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         self.outputs.retain(|output| !is_its(output));
         let mut cx = context!(self);
         let found = self.links.iter_mut().any(|link| link.abandon(&mut cx, request.0));
-        self.later.retain(|(_, detour)| detour.entry.seq != request.0);
+        self.later.abandon(request.0);
         if !found {
             self.blocking.abandon(request.0);
         }

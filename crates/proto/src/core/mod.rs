@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use redial_resp::{Command, Frame};
 
 pub use self::accepting::RequestOptions;
+use self::later::Later;
 
 use crate::blocking::Blocking;
 use crate::budget::RetryBudget;
@@ -49,6 +50,7 @@ macro_rules! context {
 }
 
 mod accepting;
+mod later;
 mod steering;
 
 /// The client minus I/O. `T` names a request to the driver: a slot, a number.
@@ -68,10 +70,8 @@ pub struct Core<T> {
     notices: Vec<Notice>,
     /// Requests on their way to another link.
     detours: Vec<Detour<T>>,
-    /// The same, and when.
-    later: Vec<(Time, Detour<T>)>,
-    /// No later than the first of them is due: they may be thousands.
-    later_due: Time,
+    /// The same, for later.
+    later: Later<T>,
     /// The shared link of node 0 is always the first.
     links: Vec<Link<T>>,
     /// By node: where its shared link is.
@@ -105,8 +105,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
             outputs: VecDeque::new(),
             notices: Vec::new(),
             detours: Vec::new(),
-            later: Vec::new(),
-            later_due: Time::NEVER,
+            later: Later::default(),
             links: vec![shared],
             places: vec![0],
             next_link: 1,
@@ -544,7 +543,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
     pub fn poll_timeout(&self) -> Time {
         let links = self.links.iter().map(Link::next_timer).min().unwrap_or(Time::NEVER);
         let others = self.blocking.next_deadline().min(self.keeper.next());
-        links.min(others).min(self.topology.poll_timeout()).min(self.later_due)
+        links.min(others).min(self.topology.poll_timeout()).min(self.later.next())
     }
 
     /// Gives the bytes that are to be written on this connection, in order; they count as written only with [`Input::Written`].

@@ -22,9 +22,6 @@ const REDIRECTS_AT_ONCE: u8 = 5;
 /// By so much, give or take a tenth.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// What is put off is looked at this often.
-const TOGETHER: std::time::Duration = std::time::Duration::from_millis(10);
-
 impl<T: Copy + Default + PartialEq> Core<T> {
     /// Tells the topology of something, and does what it wants.
     pub(super) fn signal(&mut self, signal: Signal<'_>) {
@@ -273,11 +270,15 @@ impl<T: Copy + Default + PartialEq> Core<T> {
         let _ = self.subscribe(SubscriptionKind::Shard, channel, true);
     }
 
-    /// Tries a request again at about this moment, together with others: a thousand that wait for a cluster to come back are not a thousand timers.
+    /// Tries a request again at about this moment.
     fn put_off(&mut self, at: Time, detour: Detour<T>) {
-        let at = at.next_multiple_of(TOGETHER);
-        self.later_due = self.later_due.min(at).min(detour.entry.deadline);
-        self.later.push((at, detour));
+        match self.later.refusal(detour.body.len(), &self.config.offline_queue) {
+            Some(text) => {
+                let error = Error::new(ErrorKind::QueueFull, Delivery::NotSent, text);
+                self.refuse(&detour, &error);
+            }
+            None => self.later.push(at, detour),
+        }
     }
 
     fn refuse(&mut self, detour: &Detour<T>, error: &Error) {
@@ -311,18 +312,8 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// Sends on what was to wait, and fails what has waited until its deadline.
     pub(super) fn run_later(&mut self) {
-        let now = self.now;
-        if self.later_due > now {
-            return;
-        }
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.later)
-            .into_iter()
-            .partition(|(at, detour)| (*at).min(detour.entry.deadline) <= now);
-        self.later = later;
-        let times = self.later.iter().map(|(at, detour)| (*at).min(detour.entry.deadline));
-        self.later_due = times.min().unwrap_or(Time::NEVER);
-        for (_, mut detour) in due {
-            if detour.entry.deadline <= now {
+        for mut detour in self.later.take_due(self.now) {
+            if detour.entry.deadline <= self.now {
                 let text = "servers sent the command to each other, or refused it for now, until its deadline";
                 let delivery = detour.entry.meta.delivery;
                 self.refuse(&detour, &Error::new(ErrorKind::Timeout, delivery, text));
@@ -335,7 +326,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
 
     /// The client ends.
     pub(super) fn fail_later(&mut self, text: &str) {
-        for (_, detour) in std::mem::take(&mut self.later) {
+        for detour in self.later.take_all() {
             let error = Error::new(ErrorKind::Closed, Delivery::NotSent, text);
             self.refuse(&detour, &error);
         }

@@ -5,7 +5,7 @@
 mod moving;
 mod world;
 
-use redial_proto::Input;
+use redial_proto::{Delivery, ErrorKind, Input};
 
 use crate::world::World;
 
@@ -53,4 +53,30 @@ fn a_slot_that_nobody_serves_waits_for_itself_alone() {
     assert!(world.are_answered(1..2) && !world.answers.contains_key(&0));
     world.run_for(250);
     assert!(world.are_answered(0..1));
+}
+
+#[test]
+fn those_that_nobody_can_serve_for_now_wait_in_a_queue_that_has_a_limit() {
+    let mut world = World::with(
+        |config| config.offline_queue.commands = 3,
+        |_, line| match line {
+            "GET b" => "-CLUSTERDOWN Hash slot not served\r\n".into(),
+            _ => "+OK\r\n".into(),
+        },
+    );
+    for token in 0..5 {
+        world.submit("GET b", token);
+        world.input(Input::Tick);
+    }
+    world.submit("GET c", 5);
+    world.input(Input::Tick);
+    assert!(world.are_answered(5..6), "others go on");
+    assert_eq!(world.answers.len(), 3);
+    for token in 3..5 {
+        let error = world.answers[&token].as_ref().unwrap_err();
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::QueueFull, Delivery::Rejected));
+        assert!(error.text().contains("(3 commands, "), "{error}");
+    }
+    world.run_for(11_000);
+    assert_eq!(world.answers.len(), 6, "the others wait until their deadline");
 }

@@ -42,10 +42,18 @@ pub(crate) struct World {
 impl World {
     /// Node 1 has the lower half of the slots (`b`, `c`), node 2 the upper (`a`).
     pub(crate) fn new(answer: impl FnMut(u16, &str) -> String + 'static) -> Self {
+        Self::with(|_| {}, answer)
+    }
+
+    pub(crate) fn with(
+        configure: impl FnOnce(&mut Config),
+        answer: impl FnMut(u16, &str) -> String + 'static,
+    ) -> Self {
         let node = |port| Endpoint::Tcp { host: "h".into(), port };
         let mut config = Config::new(node(1));
         let endpoints = vec![node(1), node(2)];
         config.deployment = Deployment::Cluster(Seeds { endpoints, address_map: Vec::new() });
+        configure(&mut config);
         let mut world = Self {
             core: Core::new(config, RetryBudget::default(), 7),
             now: 1000 * MS,
