@@ -20,6 +20,10 @@ use self::identity::Server;
 use crate::ids::ConnId;
 use crate::time::Time;
 
+/// How many announcements are kept while nothing is done about them, and for how long they count.
+const MOST_EARLY: usize = 8;
+const EARLY_COUNTS_FOR: Duration = Duration::from_secs(2);
+
 /// A socket that the driver has opened.
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
@@ -33,6 +37,8 @@ pub(crate) struct Connection<T> {
     /// Offset up to which the kernel has taken bytes.
     written: u64,
     frames: Frames,
+    /// What its server announced before it was used.
+    early: Vec<(Time, Frame)>,
     /// Which credentials its server knows, see [`crate::credentials`].
     pub(crate) generation: u32,
     /// The socket is at its end, but what was in flight is not concluded yet.
@@ -52,6 +58,7 @@ impl<T: Copy> Connection<T> {
             taken: 0,
             written: 0,
             frames: Frames::new(),
+            early: Vec::new(),
             generation: 0,
             is_closed: false,
             last_read: now,
@@ -110,6 +117,20 @@ impl<T: Copy> Connection<T> {
     /// The next whole frame of what was read.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, ProtocolError> {
         self.frames.next()
+    }
+
+    /// A push has come, and the connection is not in use yet.
+    pub(crate) fn note_early(&mut self, now: Time, push: Frame) {
+        if self.early.len() < MOST_EARLY {
+            self.early.push((now, push));
+        }
+    }
+
+    /// What came so, as far as it is not old: announcements are about the seconds that follow.
+    pub(crate) fn take_early(&mut self, now: Time) -> impl Iterator<Item = Frame> + use<T> {
+        let early = std::mem::take(&mut self.early).into_iter();
+        let is_new = move |(at, _): &(Time, Frame)| now.since(*at) < EARLY_COUNTS_FOR;
+        early.filter(is_new).map(|(_, push)| push)
     }
 
     /// The next frame and the request that it answers, where there is no more to it: no error, no push, all that its caller waits for.

@@ -272,6 +272,7 @@ impl<T: Copy + Default> Link<T> {
         self.arm_idle(cx);
         self.flush(cx);
         self.go_where_it_leads(cx);
+        self.hear_early(cx);
         if self.purpose == Purpose::Shared {
             if interrupted {
                 cx.notices.push(Notice::Adopted { node: self.node, run_id });
@@ -279,6 +280,15 @@ impl<T: Copy + Default> Link<T> {
             if is_azure(cx.config) {
                 cx.notices.push(Notice::Watch);
             }
+        }
+    }
+
+    /// What the server announced while it was being asked who it is.
+    fn hear_early(&mut self, cx: &mut Context<'_, T>) {
+        let early = self.current.as_mut().map(|conn| conn.take_early(cx.now));
+        for push in early.into_iter().flatten() {
+            // A push answers nobody.
+            let _ = self.on_frame(cx, push);
         }
     }
 

@@ -275,7 +275,7 @@ impl<T: Copy + Default> Link<T> {
         while !self.is_current(id) {
             let Some(conn) = self.connection(id) else { return };
             match conn.next_frame() {
-                Ok(Some(frame)) if frame.is_push() => {}
+                Ok(Some(frame)) if frame.is_push() => conn.note_early(cx.now, frame),
                 Ok(Some(frame)) => self.on_attempt_frame(cx, id, &frame),
                 Ok(None) => return,
                 Err(error) => {

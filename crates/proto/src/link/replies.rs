@@ -75,7 +75,7 @@ impl<T: Copy + Default> Link<T> {
         }
     }
 
-    fn on_frame(&mut self, cx: &mut Context<'_, T>, frame: Frame) -> Option<Answer<T>> {
+    pub(super) fn on_frame(&mut self, cx: &mut Context<'_, T>, frame: Frame) -> Option<Answer<T>> {
         if self.purpose == Purpose::Monitor && is_monitor_line(&frame) {
             cx.outputs.push_back(Output::Push { link: self.known_as(), frame });
             return None;

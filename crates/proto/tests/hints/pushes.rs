@@ -74,6 +74,15 @@ fn the_endpoint_that_is_named_is_used_once_what_is_in_flight_is_answered() {
 }
 
 #[test]
+fn who_connects_while_a_move_is_announced_moves_too() {
+    let old = Server { announces: MOVING_TO_B, ..primary("a") };
+    let mut world = World::new(&[("a:1", old), ("b:2", primary("a"))]);
+    world.run_for(500);
+    assert_eq!((world.adoptions(), world.connections("b:2"), world.suspicions()), (1, 1, 0));
+    assert_eq!(world.connections("a:1"), 0);
+}
+
+#[test]
 fn where_no_endpoint_is_named_the_configured_one_is_dialed_after_half_of_the_time() {
     let mut world = World::new(&[("a:1", primary("a"))]);
     world.push("a:1", MOVING_NOWHERE);

@@ -23,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) is_down: bool,
     /// It takes connections, and says nothing.
     pub(crate) is_mute: bool,
+    /// What it announces as soon as it is asked to announce.
+    pub(crate) announces: &'static str,
     /// May SUBSCRIBE.
     pub(crate) may_subscribe: bool,
 }
@@ -35,6 +37,7 @@ pub(crate) fn primary(run_id: &'static str) -> Server {
         replid2: "",
         is_down: false,
         is_mute: false,
+        announces: "",
         may_subscribe: true,
     }
 }
@@ -301,6 +304,9 @@ fn reply(server: &Server, words: &[String]) -> Vec<u8> {
             "role:{}\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\nsecond_repl_offset:1\r\n",
             server.role, server.replid, server.replid2
         )),
+        ["CLIENT", "MAINT_NOTIFICATIONS", ..] if !server.announces.is_empty() => {
+            format!("+OK\r\n{}", server.announces).into()
+        }
         ["CLIENT", "MAINT_NOTIFICATIONS", ..] => {
             b"-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n".to_vec()
         }
