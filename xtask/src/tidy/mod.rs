@@ -57,7 +57,9 @@ pub(crate) fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for file in &files {
         let text = std::fs::read_to_string(file)?;
-        wrong.extend(check_file(&slashes(file), &text));
+        let path = slashes(file);
+        wrong.extend(check_file(&path, &text));
+        wrong.extend(check_pages(&path, &text, |page| Path::new(page).is_file()));
     }
     for (package, allowed) in SANS_IO {
         wrong.extend(check_dependencies(package, allowed)?);
@@ -109,6 +111,24 @@ fn check_file(path: &str, text: &str) -> Vec<String> {
             && let Some(kind) = DEPLOYMENTS.iter().find(|kind| has_word(line, kind))
         {
             report(number, format!("`{kind}` belongs to topology/ and the configuration"));
+        }
+    }
+    wrong
+}
+
+/// Pages of the documentation that are referred to and are not there.
+fn check_pages(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    let mut wrong = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        for (at, _) in line.match_indices("docs/") {
+            let rest = &line[at..];
+            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+            let page = rest[..end].trim_end_matches('.');
+            let is_whole = !line[..at].chars().next_back().is_some_and(is_name);
+            if is_whole && page.ends_with(".md") && !exists(page) {
+                wrong.push(format!("{path}:{number}: there is no {page}"));
+            }
         }
     }
     wrong

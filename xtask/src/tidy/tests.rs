@@ -27,6 +27,18 @@ fn paths_of_one_machine_are_found_and_others_let_be() {
 }
 
 #[test]
+fn pages_that_are_referred_to_are_there() {
+    let exists = |page: &str| page.ends_with("/there.md");
+    let check = |text: &str| check_pages("x.rs", &text.replace("D/", "docs/"), exists);
+    for good in ["see D/there.md.", "(D/there.md)", "`D/`", "x/D/gone.md", "D/gone.rs"] {
+        assert_eq!(check(good), [""; 0], "{good}");
+    }
+    let wrong = check("\n//! D/design/gone.md: why");
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].starts_with("x.rs:2: there is no"), "{wrong:?}");
+}
+
+#[test]
 fn the_core_names_neither_io_nor_a_clock() {
     for io in IO {
         let text = format!("//! X.\nuse {io};\n");

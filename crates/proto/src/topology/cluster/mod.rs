@@ -8,7 +8,7 @@
 //! | [`slots`] | which shard has which slot |
 //! | [`view`] | what nodes answer, read |
 //!
-//! Why a shard is a node, and which view is believed: docs/design/cluster.md.
+//! Why a shard is a node, and which view is believed: docs/design/topology.md.
 
 mod seeds;
 mod shards;
