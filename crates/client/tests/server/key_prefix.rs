@@ -145,6 +145,7 @@ async fn once_keeps_its_token_beside_the_key_whatever_braces_the_prefix_has() {
 #[tokio::test]
 async fn durable_writes_have_it() {
     let (server, client, plain) = start("p:").await;
+    plain.cmd("CONFIG SET").args(["repl-diskless-sync-delay", "0"]).run().await.unwrap();
     let replica = Server::start(&["--replicaof", "127.0.0.1", &server.port.to_string()]);
     let durable = client.durable(1, Duration::from_secs(5)).unwrap();
     let written = async { while durable.set("a", "1").await.is_err() {} };

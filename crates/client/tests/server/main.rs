@@ -4,6 +4,7 @@
 
 mod basics;
 mod cache;
+mod cancellation;
 #[cfg(feature = "tls")]
 mod certificates;
 mod cluster;
