@@ -122,6 +122,11 @@ impl<A: Copy + PartialEq> Informants<A> {
         }
     }
 
+    /// What it was asked about these is out of date; the answers are not listened to.
+    pub(super) fn drop_asked(&mut self, node: NodeId, abouts: &[A]) {
+        self.asked.retain(|asked| asked.node != node || !abouts.contains(&asked.about));
+    }
+
     /// There is a link for questions to this node from now on.
     pub(super) fn keep(&mut self, node: NodeId) {
         if self.endpoint(node).is_some() && !self.linked.contains(&node) {

@@ -459,6 +459,8 @@ impl Topology for Sentinel {
             Signal::Measured(node, rtt, zone) => self.readers.on_measured(node, rtt, zone),
             Signal::Heard(node, frame) => {
                 if answers::is_switch(frame, &self.service) {
+                    // What it is being asked it may have answered before.
+                    self.informants.drop_asked(node, &[About::Id, About::Epoch, About::Address]);
                     self.ask_where(now, node);
                 }
             }

@@ -225,3 +225,20 @@ fn sentinels_that_the_others_have_forgotten_are_forgotten() {
     refresh(&mut world, &["10.0.0.2"]);
     assert_eq!(known(&world), 4);
 }
+
+#[test]
+fn a_switch_that_is_announced_while_its_sentinel_is_being_asked_is_asked_after() {
+    let mut world = World::new();
+    let listened_to = world.sentinel.listened_to[0];
+    let push = ">3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$14\r\nmain a 1 b 1 x\r\n";
+    world.asked.clear();
+    world.signal(Signal::Listens(listened_to));
+    let before = std::mem::take(&mut world.asked);
+    world.signal(Signal::Heard(listened_to, &frame(push.into())));
+    world.name("b", 2);
+    assert_eq!(world.led.last().unwrap(), "b:1");
+    // The answers to the first questions are late.
+    world.asked = before;
+    world.name("a", 3);
+    assert_eq!(world.led.last().unwrap(), "b:1");
+}
