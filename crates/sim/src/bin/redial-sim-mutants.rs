@@ -161,3 +161,17 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_finds_its_text_once() {
+        for mutation in mutations().unwrap_or_else(|error| panic!("{error}")) {
+            let text = fs::read_to_string(root().join(mutation.file));
+            let found = text.map(|text| text.matches(mutation.old).count());
+            assert!(matches!(found, Ok(1)), "{}: {found:?} in {}", mutation.name, mutation.file);
+        }
+    }
+}
