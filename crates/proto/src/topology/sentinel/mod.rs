@@ -133,13 +133,18 @@ impl Sentinel {
 
     fn connect(&mut self, now: Time) {
         self.is_connected = true;
+        self.add_seeds();
+        self.turn = 0;
+        self.next_word = now;
+        self.next_refresh = Time::NEVER;
+    }
+
+    /// Those that are configured count again, also where two of them led to the same Sentinel before.
+    fn add_seeds(&mut self) {
         for seed in self.seeds.clone() {
             let node = self.informants.at(&seed);
             self.words.add_seed(seed, node);
         }
-        self.turn = 0;
-        self.next_word = now;
-        self.next_refresh = Time::NEVER;
     }
 
     fn disconnect(&mut self) {
@@ -186,6 +191,7 @@ impl Sentinel {
         }
         let Some(node) = self.words.list.get(self.turn).map(|known| known.node) else {
             self.turn = 0;
+            self.add_seeds();
             self.next_word = now + rng.around(ROUND_AFTER);
             return;
         };
@@ -231,6 +237,7 @@ impl Sentinel {
             }
             State::Suspect | State::Close | State::Reconnecting if self.trouble.is_none() => {
                 self.trouble = Some(now);
+                self.add_seeds();
                 self.calm_at = Time::NEVER;
                 self.next_word = now;
                 self.next_role = now;
@@ -331,6 +338,7 @@ impl Sentinel {
             let text = self.words.why_none(&self.service);
             self.orders.push_back(Order::Unfound(PRIMARY, text));
             if self.words.have_all_failed() {
+                self.add_seeds();
                 self.next_word = now + ROUND_AFTER;
                 self.turn = 0;
             }

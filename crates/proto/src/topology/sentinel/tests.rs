@@ -177,6 +177,11 @@ fn a_sentinel_under_a_second_address_is_not_asked_there_any_more() {
     assert_eq!(world.forgotten, [second]);
     let listened_to = &world.sentinel.listened_to;
     assert_eq!((listened_to.len(), listened_to.contains(&second)), (2, false));
+    // What its name leads to in the next trouble may be another.
+    world.asked.clear();
+    world.signal(Signal::State(PRIMARY, State::Suspect));
+    world.signal(Signal::Tick);
+    assert!(world.asked.iter().any(|(node, ..)| *node == second));
 }
 
 #[test]

@@ -132,15 +132,18 @@ impl Words {
         gone
     }
 
-    /// A Sentinel has told who it is. Gives the others of that name, which are the same one and not known any more.
+    /// A Sentinel has told who it is. Gives who is not known any more, since it is the same one: whoever else has that name, or this one, where the other is
+    /// configured. Names outlive addresses.
     pub(super) fn on_id(&mut self, node: NodeId, id: String) -> Vec<NodeId> {
-        let is_other = |known: &Known| known.node != node && known.id.as_ref() == Some(&id);
-        let others = self.list.iter().filter(|known| is_other(known));
-        let others = others.map(|known| known.node).collect();
-        self.list.retain(|known| !is_other(known));
-        if let Some(known) = self.get(node) {
-            known.id = Some(id);
-        }
+        let Some(known) = self.get(node) else { return Vec::new() };
+        known.id = Some(id.clone());
+        let is_learned = !known.is_configured();
+        let has_it = |known: &&Known| known.id.as_ref() == Some(&id);
+        let configured = self.list.iter().filter(has_it).find(|known| known.is_configured());
+        let kept = configured.map(|known| known.node).filter(|_| is_learned).unwrap_or(node);
+        let others = self.list.iter().filter(has_it).map(|known| known.node);
+        let others: Vec<_> = others.filter(|its| *its != kept).collect();
+        self.list.retain(|known| !others.contains(&known.node));
         others
     }
 
@@ -322,5 +325,15 @@ mod tests {
         assert_eq!(words.forget_gone(at(60_000)), [NodeId(9)]);
         assert_eq!(words.forget_gone(at(200_000)), [NodeId(7), NodeId(8)]);
         assert_eq!(words.list.len(), 3);
+    }
+
+    #[test]
+    fn a_configured_name_is_kept_rather_than_the_address_behind_it() {
+        let mut words = three();
+        words.on_listed(at(0), endpoint("10.0.0.1"), NodeId(7), Some("id".to_owned()));
+        words.on_id(NodeId(1), "id".to_owned());
+        words.on_listed(at(0), endpoint("10.0.0.9"), NodeId(8), None);
+        assert_eq!(words.on_id(NodeId(8), "id".to_owned()), [NodeId(8)]);
+        assert!(words.is_known(NodeId(1)) && words.list.len() == 3);
     }
 }
