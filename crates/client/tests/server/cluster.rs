@@ -235,12 +235,13 @@ async fn a_primary_that_is_killed_is_replaced_and_other_slots_notice_nothing() {
         .await;
         let begun = Instant::now();
         client.cmd("INCR").arg("{count:0}").run().await.unwrap();
-        assert!(begun.elapsed() < Duration::from_millis(400), "{signal}: {:?}", begun.elapsed());
+        // Some 50 ms by the drills; the machine may have other things to do.
+        assert!(begun.elapsed() < Duration::from_secs(1), "{signal}: {:?}", begun.elapsed());
         tokio::time::sleep(Duration::from_millis(300)).await;
         nodes.servers[victim].signal("-CONT");
         let mut touched = 0;
         for counted in counting.end(&client, false).await {
-            if counted.longest > Duration::from_millis(300) {
+            if counted.longest > Duration::from_millis(700) {
                 touched += 1;
             } else {
                 assert!(counted.errors.is_empty(), "{signal}: {counted:?}");
