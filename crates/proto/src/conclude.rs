@@ -93,6 +93,9 @@ pub(crate) enum OnReply {
     Redirect(Redirect),
 }
 
+/// How a server puts it that somebody wanted a blocked client to hear an error (`clientCommand` in redis' networking.c).
+const BY_HAND: &str = "client unblocked via CLIENT UNBLOCK";
+
 /// Judges an error reply. Other replies are answers.
 pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnReply {
     let Some(error) = frame.error() else { return OnReply::Answer };
@@ -109,6 +112,8 @@ pub(crate) fn on_error_reply(class: Class, resend: Resend, frame: &Frame) -> OnR
             return redirect(error.code() == "ASK", &error.message())
                 .map_or(OnReply::Answer, OnReply::Redirect);
         }
+        // CLIENT UNBLOCK … ERROR is meant for the caller, and says nothing of the server.
+        "UNBLOCKED" if error.message().contains(BY_HAND) => return OnReply::Answer,
         "UNBLOCKED" if !class.is(Class::WAITS) => RejectionCause::Unblocked,
         _ => return OnReply::Answer,
     };
@@ -152,7 +157,16 @@ pub(crate) enum OnLoss {
         costs_budget: bool,
     },
     Fail(Delivery),
+    /// It would be sent again, but it has cost so many connections that it is taken for the cause.
+    GiveUp(Delivery),
 }
+
+/// A request that so many connections in a row were lost with is sent with nothing beside it: if it is what makes the server close them (a reply beyond
+/// `client-output-buffer-limit`, a command beyond `client-query-buffer-limit`), others are not to pay for it.
+pub(crate) const ALONE_AFTER: u8 = 3;
+
+/// One that two connections more were lost with is given up.
+const MOST_LOSSES: u8 = ALONE_AFTER + 2;
 
 /// Judges a request whose connection is lost. `handed_over`: its last byte was given to the kernel; `end`: its end in the stream.
 pub(crate) fn on_loss(meta: &Meta, handed_over: bool, end: u64, fence: FenceReport) -> OnLoss {
@@ -170,7 +184,9 @@ pub(crate) fn on_loss(meta: &Meta, handed_over: bool, end: u64, fence: FenceRepo
         (_, Resend::Safe) => meta.class.is(Class::READ),
         (_, Resend::Idempotent) => meta.class.is(Class::READ) || meta.class.is(Class::IDEMPOTENT),
     };
-    if harmless {
+    if harmless && meta.losses >= MOST_LOSSES {
+        OnLoss::GiveUp(reported)
+    } else if harmless {
         OnLoss::SendAgain { delivery: reported, costs_budget: delivery != Delivery::NotSent }
     } else {
         OnLoss::Fail(reported)
@@ -186,6 +202,15 @@ pub(crate) fn lost(delivery: Delivery, cause: &str) -> Error {
     )
 }
 
+/// The error of a request that is taken for the cause.
+pub(crate) fn given_up(delivery: Delivery, cause: &str) -> Error {
+    let text = format!(
+        "{MOST_LOSSES} connections were lost with the command in flight, the last of them with nothing beside it. A server closes a connection whose reply is \
+         larger than client-output-buffer-limit, or whose command is larger than client-query-buffer-limit: {cause}"
+    );
+    Error::new(ErrorKind::Disconnected, delivery, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +223,14 @@ mod tests {
     }
 
     fn meta(class: Class, resend: Resend) -> Meta {
-        Meta { owner: Owner::Caller, class, resend, delivery: Delivery::NotSent, redirects: 0 }
+        Meta {
+            owner: Owner::Caller,
+            class,
+            resend,
+            delivery: Delivery::NotSent,
+            redirects: 0,
+            losses: 0,
+        }
     }
 
     #[test]
@@ -219,6 +251,7 @@ mod tests {
             ),
             ("-BUSY Redis is busy running a script.", OnReply::SendAgain(C::Busy)),
             ("-UNBLOCKED force unblock from blocking operation", OnReply::SendAgain(C::Unblocked)),
+            ("-UNBLOCKED client unblocked via CLIENT UNBLOCK", OnReply::Answer),
             ("-WRONGTYPE Operation against a key", OnReply::Answer),
             ("-OOM command not allowed", OnReply::Answer),
             ("-READONLYISH no such code", OnReply::Answer),

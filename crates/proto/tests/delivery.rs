@@ -478,3 +478,62 @@ fn a_server_that_one_link_finds_to_be_a_replica_is_doubted_by_the_shared_one_too
     world.reply(blocked, "-UNBLOCKED force unblock from blocking operation\r\n");
     assert_eq!(world.core.state(), redial_proto::State::Suspect, "though it has nothing to write");
 }
+
+#[test]
+fn a_command_that_makes_the_server_close_is_found_out_and_given_up() {
+    for (resend, poison) in [(Resend::Safe, "GET big"), (Resend::Always, "INCR big")] {
+        let mut world = World::new(|config| config.resend = resend);
+        for (token, line) in [(1, "GET a"), (2, poison), (3, "GET b")] {
+            world.submit(line, token, &RequestOptions::default());
+        }
+        let (mut beside, mut last) = (Vec::new(), 3);
+        while world.delivery(2).is_none() {
+            let socket = world.sockets.iter_mut().find(|socket| !socket.asked.is_empty()).unwrap();
+            let (conn, asked) = (socket.conn, std::mem::take(&mut socket.asked));
+            if asked.iter().any(|line| line == poison) {
+                beside.push(asked.len() - 1);
+                world.input(Input::Closed(conn, None));
+            } else {
+                world.reply(conn, &"$-1\r\n".repeat(asked.len()));
+            }
+            world.pass(Duration::from_millis(200));
+            // Whoever comes meanwhile does not pay for it.
+            last += 1;
+            world.submit("GET c", last, &RequestOptions::default());
+        }
+        assert_eq!(beside, [2, 3, 4, 0, 0]);
+        assert_eq!(world.delivery(2), Some(Delivery::Unknown));
+        while let Some(socket) = world.sockets.iter_mut().find(|socket| !socket.asked.is_empty()) {
+            let (conn, asked) = (socket.conn, std::mem::take(&mut socket.asked));
+            world.reply(conn, &"$-1\r\n".repeat(asked.len()));
+        }
+        for token in (1..=last).filter(|token| *token != 2) {
+            assert_eq!(world.delivery(token), Some(Delivery::Answered), "{token}");
+        }
+    }
+}
+
+#[test]
+fn what_blocks_may_be_cut_off_as_often_as_it_happens() {
+    let mut world = World::new(|_| {});
+    world.submit("XREAD BLOCK 0 STREAMS s $", 1, &RequestOptions::default());
+    for _ in 0..20 {
+        world.pass(Duration::from_millis(300));
+        let conn = world.socket("XREAD BLOCK 0 STREAMS s $").conn;
+        world.input(Input::Closed(conn, None));
+    }
+    assert_eq!(world.delivery(1), None);
+}
+
+#[test]
+fn a_server_that_closes_every_connection_at_once_is_dialed_with_pauses() {
+    let mut world = World::new(|_| {});
+    for _ in 0..1000 {
+        if let Some(socket) = world.sockets.first() {
+            let conn = socket.conn;
+            world.input(Input::Closed(conn, None));
+        }
+        world.pass(Duration::from_millis(1));
+    }
+    assert!((9..15).contains(&world.dials), "{} dials in a second", world.dials);
+}

@@ -174,3 +174,59 @@ async fn nodes_that_are_emptied_forgotten_reset_and_met_again_cost_nothing() {
     }
     assert!(longest(&counts) < Duration::from_secs(2), "{:?}", longest(&counts));
 }
+
+#[tokio::test]
+async fn a_blocked_caller_that_is_unblocked_by_hand_hears_what_was_meant_for_it() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    let admin = Client::connect(&server.url()).await.unwrap();
+    for how in ["TIMEOUT", "ERROR"] {
+        let popped = client.blpop::<Option<(String, String)>>(["queue"], 0);
+        let popped = tokio::spawn(popped.into_future());
+        wait_until("it is blocked", async || info(&admin, "blocked_clients").await == 1).await;
+        let clients: String = admin.cmd("CLIENT LIST").await.unwrap();
+        let blocked = clients.lines().find(|line| line.contains("flags=b")).unwrap();
+        let id = blocked.split(' ').next().unwrap().strip_prefix("id=").unwrap();
+        admin.cmd("CLIENT UNBLOCK").args([id, how]).run().await.unwrap();
+        let popped = tokio::time::timeout(Duration::from_secs(5), popped).await.unwrap().unwrap();
+        match how {
+            "TIMEOUT" => assert_eq!(popped.unwrap(), None),
+            _ => assert_eq!(popped.unwrap_err().code(), Some("UNBLOCKED")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_whose_size_makes_the_server_close_costs_others_a_moment_and_is_named() {
+    let server = Server::start(&[]);
+    let client = Client::connect(&server.url()).await.unwrap();
+    let admin = Client::connect(&server.url()).await.unwrap();
+    client.set("large", vec![b'x'; 1 << 20]).await.unwrap();
+    let limits = [
+        ["client-output-buffer-limit", "normal 1mb 0 0"],
+        ["client-query-buffer-limit", "1mb"],
+        ["proto-max-bulk-len", "1mb"],
+    ];
+    for [limit, size] in limits {
+        admin.cmd("CONFIG SET").args([limit, size]).run().await.unwrap();
+        let before = info(&admin, "total_connections_received").await;
+        let counting = Counting::start(&client, CALLERS);
+        client.incr("n").await.unwrap();
+        let error = match limit {
+            "client-output-buffer-limit" => {
+                client.mget::<Vec<String>>(vec!["large"; 64]).await.unwrap_err()
+            }
+            _ => client.set("k", vec![b'x'; 64 << 20]).await.unwrap_err(),
+        };
+        let counts = counting.end(&client, true).await;
+        let text = error.to_string();
+        let is_named = text.contains("client-output-buffer-limit") || text.contains("bulk length");
+        assert!(is_named, "{limit}: {text}");
+        assert!(longest(&counts) < Duration::from_secs(2), "{limit}: {:?}", longest(&counts));
+        let unknown = counts.iter().map(|counted| counted.errors.len()).max().unwrap();
+        assert!(unknown <= 3, "{limit}: one caller was cut off {unknown} times");
+        let dials = info(&admin, "total_connections_received").await - before;
+        assert!(dials <= 6, "{limit}: {dials} connections");
+        admin.cmd("FLUSHALL").run().await.unwrap();
+    }
+}

@@ -13,6 +13,7 @@ use redial_resp::Command;
 
 use super::write_log::WriteLog;
 use crate::command::{Body, Class};
+use crate::conclude;
 use crate::delivery::{Delivery, Resend};
 use crate::time::Time;
 
@@ -47,6 +48,8 @@ pub(crate) struct Meta {
     pub(crate) delivery: Delivery,
     /// How often a server has sent it on.
     pub(crate) redirects: u8,
+    /// How many connections were lost with it in flight.
+    pub(crate) losses: u8,
 }
 
 /// One request.
@@ -122,6 +125,11 @@ impl<T: Copy> Backlog<T> {
     /// True if a caller waits for one of them.
     pub(crate) fn has_callers(&self) -> bool {
         self.entries.iter().any(|entry| entry.meta.owner == Owner::Caller)
+    }
+
+    /// True if one of them may be what its connections were lost for.
+    pub(crate) fn has_suspects(&self) -> bool {
+        self.entries.iter().any(|entry| entry.meta.losses >= conclude::ALONE_AFTER)
     }
 
     /// True if this request is here.

@@ -251,6 +251,7 @@ impl<T: Copy + Default + PartialEq> Core<T> {
                 resend,
                 delivery: Delivery::NotSent,
                 redirects: 0,
+                losses: 0,
             },
         }
     }

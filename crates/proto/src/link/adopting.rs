@@ -256,7 +256,7 @@ impl<T: Copy + Default> Link<T> {
         cx.keeper.on_accepted();
         self.acked = 0;
         self.rtt = Duration::ZERO;
-        self.backoff.reset();
+        self.backoff.on_ready(cx.now);
         self.is_behind = false;
         self.hold.reset();
         for timer in [Timer::Suspect, Timer::Silence, Timer::Hold, Timer::Plan] {
@@ -318,13 +318,21 @@ impl<T: Copy + Default> Link<T> {
         self.on_questions_lost(cx, text);
         self.fail_held(cx, text);
         self.on_subscriptions_lost(cx, old.last_read);
-        let mut kept = in_flight.sift(|_, entry| {
+        let mut kept = in_flight.sift(|from, entry| {
             if entry.meta.owner != Owner::Caller {
                 return false;
+            }
+            // What blocks has a connection to itself, and may block for days.
+            if from < old.untaken() && !self.purpose.blocks(entry.meta.class) {
+                entry.meta.losses = entry.meta.losses.saturating_add(1);
             }
             match conclude::on_loss(&entry.meta, old.was_handed_over(entry), entry.end, report) {
                 OnLoss::Fail(delivery) => {
                     cx.answer(entry.token, Err(conclude::lost(delivery, text)));
+                    false
+                }
+                OnLoss::GiveUp(delivery) => {
+                    cx.answer(entry.token, Err(conclude::given_up(delivery, text)));
                     false
                 }
                 OnLoss::SendAgain { delivery, costs_budget: true } if !cx.budget.withdraw() => {
@@ -400,7 +408,8 @@ impl<T: Copy + Default> Link<T> {
                 cause: text.to_owned(),
             });
         } else {
-            self.dial_now(cx);
+            let pause = self.backoff.on_loss(cx.now, cx.rng).unwrap_or_default();
+            self.dial_after(cx, pause);
         }
     }
 

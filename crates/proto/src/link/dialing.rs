@@ -82,9 +82,13 @@ impl<T: Copy + Default> Link<T> {
 
     /// Begins to dial for this link's own sake.
     pub(super) fn dial_now(&mut self, cx: &mut Context<'_, T>) {
+        self.dial_after(cx, Duration::ZERO);
+    }
+
+    pub(super) fn dial_after(&mut self, cx: &mut Context<'_, T>, pause: Duration) {
         self.resign(cx);
         self.lead = Lead::Own;
-        self.timers.set_no_later(Timer::Dial, cx.now);
+        self.timers.set_no_later(Timer::Dial, cx.now + pause);
     }
 
     /// Begins to probe, unless another link of the process probes this endpoint already.

@@ -1,7 +1,7 @@
 //! Waiting for a server that refuses for now: BUSY, LOADING, NOREPLICAS, …
 //!
 //! While it lasts requests wait in the queue, and one of them at a time is sent to see whether it has passed, so that a refusal costs
-//! one resend and not one for each request.
+//! one resend and not one for each request. Likewise where one of them may be what connections are lost for.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -25,7 +25,6 @@ pub(crate) struct Hold {
 
 #[derive(Debug)]
 struct Active {
-    cause: RejectionCause,
     since: Time,
     pause: Duration,
     scout: Option<NonZeroU64>,
@@ -63,10 +62,9 @@ impl Hold {
             return OnRefusal::GiveUp;
         }
         let Some(active) = &mut self.active else {
-            self.active = Some(Active { cause, since: now, pause: FIRST_PAUSE, scout: None });
+            self.active = Some(Active { since: now, pause: FIRST_PAUSE, scout: None });
             return OnRefusal::Wait(now + FIRST_PAUSE);
         };
-        active.cause = cause;
         if active.scout != Some(seq) {
             return OnRefusal::WaitOn;
         }
@@ -78,6 +76,11 @@ impl Hold {
         }
         active.pause = (active.pause * 2).min(longest_pause(cause));
         OnRefusal::Wait(now + active.pause)
+    }
+
+    /// This request is sent with nothing beside it.
+    pub(crate) fn on_alone(&mut self, now: Time, seq: NonZeroU64) {
+        self.active = Some(Active { since: now, pause: FIRST_PAUSE, scout: Some(seq) });
     }
 
     /// The request that is to tell whether it has passed.

@@ -454,6 +454,7 @@ impl<T: Copy + Default> Link<T> {
             resend: Resend::Never,
             delivery: Delivery::NotSent,
             redirects: 0,
+            losses: 0,
         };
         if let Some(conn) = &mut self.current {
             let entry = Entry {
@@ -479,11 +480,26 @@ impl<T: Copy + Default> Link<T> {
         if let Some(conn) = &mut self.current
             && !self.queue.is_empty()
         {
+            if self.queue.has_suspects() {
+                return self.flush_one(cx);
+            }
             self.sends += self.queue.len();
             conn.in_flight.append(&mut self.queue);
         }
         if self.purpose == Purpose::Blocking && self.is_idle() {
             cx.notices.push(Notice::Free);
+        }
+    }
+
+    /// Writes the next request with nothing beside it; the others wait as for a server that refuses.
+    fn flush_one(&mut self, cx: &mut Context<'_, T>) {
+        let Some(conn) = self.current.as_mut().filter(|conn| !conn.in_flight.has_callers()) else {
+            return;
+        };
+        if let Some(seq) = conn.in_flight.append_first(&mut self.queue) {
+            self.sends += 1;
+            self.hold.on_alone(cx.now, seq);
+            self.timers.set(Timer::Hold, cx.now + hold::LONGEST_PAUSE);
         }
     }
 

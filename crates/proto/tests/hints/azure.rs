@@ -108,6 +108,8 @@ fn a_program_may_listen_to_the_same_channel_and_stop_without_our_going_deaf() {
 #[test]
 fn after_a_reconnection_the_channel_is_listened_to_again() {
     let mut world = azure();
+    // Long enough for its loss to be no failed dial.
+    world.run_for(200);
     world.cut(HOST);
     world.run_for(300);
     assert_eq!(subscriptions(&world), 2);
