@@ -165,6 +165,10 @@ pub(crate) enum OnLoss {
 /// `client-output-buffer-limit`, a command beyond `client-query-buffer-limit`), others are not to pay for it.
 pub(crate) const ALONE_AFTER: u8 = 3;
 
+/// Of what was in flight, only so many of the oldest can be the cause: a server reads 16 KiB at a time and answers in order. And where a network flaps, so many at
+/// the most go one by one.
+pub(crate) const MOST_SUSPECTED: usize = 1000;
+
 /// One that two connections more were lost with is given up.
 const MOST_LOSSES: u8 = ALONE_AFTER + 2;
 

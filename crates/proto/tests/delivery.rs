@@ -514,6 +514,28 @@ fn a_command_that_makes_the_server_close_is_found_out_and_given_up() {
 }
 
 #[test]
+fn where_a_network_flaps_not_all_that_was_in_flight_is_suspected() {
+    let mut world = World::new(|_| {});
+    for token in 0..3000 {
+        world.submit("GET a", token, &RequestOptions::default());
+    }
+    let (mut cuts, mut alone) = (0, 0);
+    while world.delivery(2999).is_none() {
+        let socket = world.sockets.iter_mut().find(|socket| !socket.asked.is_empty()).unwrap();
+        let (conn, asked) = (socket.conn, std::mem::take(&mut socket.asked));
+        if cuts < 3 {
+            cuts += 1;
+            world.input(Input::Closed(conn, None));
+            world.pass(Duration::from_millis(200));
+        } else {
+            alone += usize::from(asked.len() == 1);
+            world.reply(conn, &"$-1\r\n".repeat(asked.len()));
+        }
+    }
+    assert_eq!(alone, 1000);
+}
+
+#[test]
 fn what_blocks_may_be_cut_off_as_often_as_it_happens() {
     let mut world = World::new(|_| {});
     world.submit("XREAD BLOCK 0 STREAMS s $", 1, &RequestOptions::default());

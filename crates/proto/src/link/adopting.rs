@@ -318,12 +318,15 @@ impl<T: Copy + Default> Link<T> {
         self.on_questions_lost(cx, text);
         self.fail_held(cx, text);
         self.on_subscriptions_lost(cx, old.last_read);
+        let mut suspected = 0;
         let mut kept = in_flight.sift(|from, entry| {
             if entry.meta.owner != Owner::Caller {
                 return false;
             }
             // What blocks has a connection to itself, and may block for days.
-            if from < old.untaken() && !self.purpose.blocks(entry.meta.class) {
+            let is_suspect = from < old.untaken() && !self.purpose.blocks(entry.meta.class);
+            if is_suspect && suspected < conclude::MOST_SUSPECTED {
+                suspected += 1;
                 entry.meta.losses = entry.meta.losses.saturating_add(1);
             }
             match conclude::on_loss(&entry.meta, old.was_handed_over(entry), entry.end, report) {
